@@ -1,0 +1,157 @@
+/* The clock and the alarms. A binary heap of plain structs behind one uv_timer_t: setting and cancelling costs
+ * no handle and no close callback, and there is one place that knows what is due next. */
+#include "alarm.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct Alarms {
+  uv_timer_t timer;
+  Host *host;
+  Alarm **heap; /* from 1, so that the children of i are 2i and 2i + 1 */
+  size_t count;
+  size_t capacity;
+  uint64_t order;
+  uint64_t armed_ns; /* what the timer is set to; 0 when it is not */
+};
+
+uint64_t clock_monotonic_ns(Host *host) {
+  (void)host;
+  return uv_hrtime();
+}
+
+double clock_wall(Host *host) {
+  (void)host;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static bool rings_before(const Alarm *a, const Alarm *b) {
+  return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->order < b->order;
+}
+
+static void put(struct Alarms *alarms, size_t place, Alarm *alarm) {
+  alarms->heap[place] = alarm;
+  alarm->place = place;
+}
+
+static void sift_up(struct Alarms *alarms, size_t place) {
+  Alarm *alarm = alarms->heap[place];
+  for (; place > 1 && rings_before(alarm, alarms->heap[place / 2]); place /= 2)
+    put(alarms, place, alarms->heap[place / 2]);
+  put(alarms, place, alarm);
+}
+
+static void sift_down(struct Alarms *alarms, size_t place) {
+  Alarm *alarm = alarms->heap[place];
+  for (size_t child; (child = place * 2) <= alarms->count; place = child) {
+    if (child < alarms->count && rings_before(alarms->heap[child + 1], alarms->heap[child]))
+      child++;
+    if (!rings_before(alarms->heap[child], alarm))
+      break;
+    put(alarms, place, alarms->heap[child]);
+  }
+  put(alarms, place, alarm);
+}
+
+static void remove_at(struct Alarms *alarms, size_t place) {
+  alarms->heap[place]->place = 0;
+  Alarm *last = alarms->heap[alarms->count--];
+  if (place > alarms->count)
+    return;
+  put(alarms, place, last);
+  sift_up(alarms, place);
+  sift_down(alarms, last->place);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* Sets the timer to what is due next. */
+static void arm(struct Alarms *alarms) {
+  if (alarms->count == 0) {
+    if (alarms->armed_ns != 0)
+      uv_timer_stop(&alarms->timer);
+    alarms->armed_ns = 0;
+    return;
+  }
+  uint64_t due = alarms->heap[1]->due_ns;
+  if (due == alarms->armed_ns)
+    return;
+  uint64_t now = clock_monotonic_ns(alarms->host);
+  uv_update_time(&alarms->host->loop); /* the timer counts from the loop's idea of now */
+  uv_timer_start(&alarms->timer, on_timer, due > now ? (due - now + 999999) / 1000000 : 0, 0);
+  alarms->armed_ns = due;
+}
+
+static void on_timer(uv_timer_t *timer) {
+  struct Alarms *alarms = timer->data;
+  uint64_t now = clock_monotonic_ns(alarms->host);
+  alarms->armed_ns = 0;
+  while (alarms->count > 0 && alarms->heap[1]->due_ns <= now) {
+    Alarm *alarm = alarms->heap[1];
+    remove_at(alarms, 1);
+    alarm->ring(alarms->host, alarm);
+  }
+  arm(alarms);
+}
+
+static bool grow(struct Alarms *alarms) {
+  size_t capacity = alarms->capacity == 0 ? 64 : alarms->capacity * 2;
+  Alarm **heap = realloc(alarms->heap, (capacity + 1) * sizeof(Alarm *));
+  if (heap == NULL)
+    return false;
+  alarms->heap = heap;
+  alarms->capacity = capacity;
+  return true;
+}
+
+bool alarm_set(Host *host, Alarm *alarm, double seconds, void (*ring)(Host *host, Alarm *alarm)) {
+  struct Alarms *alarms = host->alarms;
+  if (alarm->place != 0)
+    remove_at(alarms, alarm->place);
+  if (alarms->count == alarms->capacity && !grow(alarms))
+    return false;
+  double ns = fmin(fmax(seconds, 0) * 1e9, 9e18); /* also tames NaN and infinity */
+  alarm->due_ns = clock_monotonic_ns(host) + (uint64_t)ns;
+  alarm->order = alarms->order++;
+  alarm->ring = ring;
+  alarms->heap[++alarms->count] = alarm;
+  sift_up(alarms, alarms->count);
+  arm(alarms);
+  return true;
+}
+
+void alarm_cancel(Host *host, Alarm *alarm) {
+  if (alarm->place == 0)
+    return;
+  remove_at(host->alarms, alarm->place);
+  arm(host->alarms);
+}
+
+bool alarms_open(Host *host) {
+  struct Alarms *alarms = calloc(1, sizeof *alarms);
+  if (alarms == NULL)
+    return false;
+  alarms->host = host;
+  if (uv_timer_init(&host->loop, &alarms->timer) != 0) {
+    free(alarms);
+    return false;
+  }
+  alarms->timer.data = alarms;
+  host->alarms = alarms;
+  return true;
+}
+
+static void on_closed(uv_handle_t *handle) {
+  struct Alarms *alarms = handle->data;
+  free(alarms->heap);
+  free(alarms);
+}
+
+void alarms_close(Host *host) {
+  if (host->alarms != NULL)
+    uv_close((uv_handle_t *)&host->alarms->timer, on_closed);
+  host->alarms = NULL;
+}

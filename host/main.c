@@ -1,0 +1,107 @@
+/* argv → host → the command line's Lua. Owns the signals and the exit code. */
+#include "host.h"
+#include "task.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_FAULT = 1, EXIT_INTERRUPTED = 130 };
+
+typedef struct Main {
+  Host *host;
+  Task *task;
+  uv_signal_t signals[3];
+  int interrupts;
+  int code;
+} Main;
+
+/* The first signal asks the run to stop; a second one ends it at once. */
+static void on_signal(uv_signal_t *handle, int number) {
+  (void)number;
+  Main *run = handle->data;
+  if (++run->interrupts > 1) {
+    process_close(run->host);
+    _exit(EXIT_INTERRUPTED);
+  }
+  task_cancel(run->host, run->task, "interrupted");
+}
+
+static void watch_signals(Main *run) {
+  static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+  for (int i = 0; i < 3; i++) {
+    uv_signal_init(&run->host->loop, &run->signals[i]);
+    run->signals[i].data = run;
+    uv_signal_start(&run->signals[i], on_signal, numbers[i]);
+    uv_unref((uv_handle_t *)&run->signals[i]);
+  }
+}
+
+static void unwatch_signals(Main *run) {
+  for (int i = 0; i < 3; i++)
+    uv_close((uv_handle_t *)&run->signals[i], NULL);
+}
+
+/* The command line returns its exit code. What it raises is its own fault, so it is shown whole. */
+static void on_ended(Host *host, void *data, lua_State *co, bool ok, int count) {
+  (void)host;
+  Main *run = data;
+  if (ok) {
+    run->code = count > 0 ? (int)lua_tointeger(co, -count) : 0;
+  } else if (task_is_cancellation(co, -1)) {
+    run->code = EXIT_INTERRUPTED;
+  } else {
+    const char *message = luaL_tolstring(co, -1, NULL);
+    fprintf(stderr, "moonsail: %s\n", message);
+    lua_pop(co, 1);
+    task_push_traceback(co);
+    if (lua_isstring(co, -1))
+      fprintf(stderr, "%s\n", lua_tostring(co, -1));
+    run->code = EXIT_FAULT;
+  }
+}
+
+/* L: main, argc, argv */
+static int start(lua_State *L) {
+  Main *run = lua_touserdata(L, 1);
+  int argc = (int)lua_tointeger(L, 2);
+  char **argv = lua_touserdata(L, 3);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "moonsail.cli");
+  lua_call(L, 1, 1);
+  lua_createtable(L, argc, 0);
+  for (int i = 0; i < argc; i++) {
+    lua_pushstring(L, argv[i]);
+    lua_rawseti(L, -2, i);
+  }
+  lua_pushliteral(L, MOONSAIL_VERSION);
+  run->task = task_start(L, NULL, 2, on_ended, run);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  Main run = { .host = host_new(), .code = EXIT_FAULT };
+  if (run.host == NULL) {
+    fputs("moonsail: cannot start: not enough memory, or no file descriptors left\n", stderr);
+    return EXIT_FAULT;
+  }
+  lua_State *L = run.host->L;
+  lua_pushcfunction(L, start);
+  lua_pushlightuserdata(L, &run);
+  lua_pushinteger(L, argc);
+  lua_pushlightuserdata(L, argv);
+  if (lua_pcall(L, 3, 0, 0) == LUA_OK) {
+    watch_signals(&run);
+    task_run_until_ended(run.host, run.task);
+    unwatch_signals(&run);
+  } else {
+    fprintf(stderr, "moonsail: %s\n", lua_tostring(L, -1));
+  }
+  if (!host_close(run.host)) {
+    fputs("moonsail: a handle was left open; please report this\n", stderr);
+    run.code = run.code == 0 ? EXIT_FAULT : run.code;
+  }
+  return run.code;
+}

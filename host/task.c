@@ -1,0 +1,629 @@
+/* Tasks: coroutines on the host's one loop, owned by one another.
+ * Here is the only lua_resume of a task, and the only yield of a wait. What Lua sees of it is in task_library.c. */
+#include "task.h"
+
+#include "coroutine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TASK_CLASS "host.Task"
+#define CANCELLATION_CLASS "host.Cancellation"
+
+typedef enum TaskState { READY, RUNNING, WAITING, ENDING, DONE, FAILED, CANCELLED } TaskState;
+
+static const char *const state_names[] = { "ready", "running", "waiting", "waiting", "done", "failed", "cancelled" };
+
+struct Task {
+  Host *host;
+  lua_State *co; /* the userdata's first user value; holds the results or the error at the end */
+  Task *parent;
+  Task *children;        /* youngest first */
+  Task *older, *younger; /* siblings */
+  Task *next_ready;
+  Wait *wait; /* what it is suspended in */
+  struct JoinWait *joiners;
+  TaskEnded ended;
+  void *ended_data;
+  TaskState state;
+  int results; /* on top of co, once its function has ended */
+  int shields;
+  int blocks; /* coroutines below that cannot yield */
+  bool started;
+  bool cancelled;
+  bool interrupted;   /* its wait was cancelled: raise when resumed */
+  bool failed;        /* its function has raised */
+  bool seen;          /* somebody has been told of its failure */
+  bool daemon;        /* cancelled, not waited for, when its parent's function has ended */
+  lua_Integer number; /* among its siblings */
+  lua_Integer child_count;
+  lua_Integer steps;
+  char *reason; /* of the cancellation */
+};
+
+struct Tasks {
+  const void *cancellation; /* the value that a cancelled task raises */
+  Task *current;
+  Task *first_ready;
+  Task **last_ready;
+  lua_Integer roots;
+};
+
+/* ---- Registry: live tasks are anchored by their address; the last failure keeps its traceback. */
+
+static void anchor(lua_State *L, Task *task) { /* [-1, +0, m] */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, task);
+}
+
+static void release(lua_State *L, Task *task) {
+  lua_pushnil(L); /* clearing an existing key does not allocate */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, task);
+}
+
+void task_push(lua_State *L, Task *task) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, task);
+}
+
+static const char traceback_key = 't';
+
+/* L: error. The message handler of every task: remembers where the error was raised. One that a parent passes on
+ * keeps the place where it began. */
+static int on_error(lua_State *L) {
+  if (task_is_cancellation(L, 1))
+    return 1;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key);
+  bool known = lua_istable(L, -1) && (lua_rawgeti(L, -1, 1), lua_rawequal(L, -1, 1));
+  lua_settop(L, 1);
+  if (known)
+    return 1;
+  lua_createtable(L, 2, 0);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, 1);
+  luaL_traceback(L, L, NULL, 1);
+  lua_rawseti(L, -2, 2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
+  return 1;
+}
+
+/* The error is on top of L. */
+void task_push_traceback(lua_State *L) {
+  int error = lua_gettop(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key);
+  bool known = lua_istable(L, -1) && (lua_rawgeti(L, -1, 1), lua_rawequal(L, -1, error));
+  if (known)
+    lua_rawgeti(L, error + 1, 2);
+  else
+    lua_pushnil(L);
+  lua_replace(L, error + 1);
+  lua_settop(L, error + 1);
+}
+
+/* ---- Cancellation, as a value. */
+
+static const char cancellation_key = 'c';
+
+static void push_cancellation(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &cancellation_key);
+}
+
+bool task_is_cancellation(lua_State *L, int index) {
+  return lua_touserdata(L, index) == host_of(L)->tasks->cancellation;
+}
+
+static int raise_cancellation(lua_State *L) {
+  push_cancellation(L);
+  return lua_error(L);
+}
+
+static const char *reason_of(const Task *task) {
+  for (; task != NULL; task = task->parent) {
+    if (task->reason != NULL)
+      return task->reason;
+  }
+  return "cancelled";
+}
+
+static int l_cancellation_tostring(lua_State *L) {
+  lua_pushstring(L, reason_of(task_current(host_of(L))));
+  return 1;
+}
+
+/* ---- The ready queue. */
+
+static void make_ready(Task *task) {
+  struct Tasks *tasks = task->host->tasks;
+  task->state = READY;
+  task->next_ready = NULL;
+  *tasks->last_ready = task;
+  tasks->last_ready = &task->next_ready;
+}
+
+/* ---- Ends. */
+
+struct JoinWait {
+  Wait wait;
+  Task *joined;
+  struct JoinWait *next;
+};
+
+static void check_end(Task *task);
+
+static void unlink_from_parent(Task *task) {
+  if (task->younger != NULL)
+    task->younger->older = task->older;
+  else if (task->parent != NULL)
+    task->parent->children = task->older;
+  if (task->older != NULL)
+    task->older->younger = task->younger;
+  task->older = task->younger = NULL;
+}
+
+static bool is_over(const Task *task) {
+  return task->state >= DONE;
+}
+
+/* From here on nothing holds the task but whoever kept its value. */
+static void let_go(Task *task) {
+  unlink_from_parent(task);
+  task->parent = NULL;
+  release(task->host->L, task);
+}
+
+/* The task and all its children are over. A failure that nobody has seen stays with the parent. */
+static void end(Task *task) {
+  Host *host = task->host;
+  Task *parent = task->parent;
+  task->state = task->failed ? (task_is_cancellation(task->co, -1) ? CANCELLED : FAILED) : DONE;
+  if (task->ended != NULL) {
+    task->seen = true;
+    task->ended(host, task->ended_data, task->co, task->state == DONE, task->results);
+  }
+  for (struct JoinWait *join = task->joiners; join != NULL; join = join->next) {
+    task->seen = true;
+    task_wake(&join->wait);
+  }
+  task->joiners = NULL;
+  if (parent == NULL)
+    return; /* anchored for whoever started it */
+  if (task->state != FAILED || task->seen)
+    let_go(task);
+  if (parent->state == ENDING)
+    check_end(parent);
+}
+
+/* The first child that failed and that nobody joined. */
+static Task *unseen_failure(const Task *task) {
+  Task *found = NULL;
+  for (Task *child = task->children; child != NULL; child = child->older) {
+    if (child->state == FAILED && !child->seen)
+      found = child;
+  }
+  return found;
+}
+
+static bool has_live_child(const Task *task) {
+  for (const Task *child = task->children; child != NULL; child = child->older) {
+    if (!is_over(child))
+      return true;
+  }
+  return false;
+}
+
+/* A failed child's error becomes the error of a task whose own function has returned. */
+static void inherit_failure(Task *task, Task *child) {
+  task->failed = true;
+  lua_settop(task->co, 0);
+  lua_pushvalue(child->co, -1);
+  lua_xmove(child->co, task->co, 1);
+  task->results = 1;
+}
+
+static void forget_failures(Task *task) {
+  while (task->children != NULL)
+    let_go(task->children);
+}
+
+static void cancel_children(Task *task, bool only_daemons, const char *reason);
+
+/* The function has ended: so does the task, once its children have. */
+static void check_end(Task *task) {
+  Task *failure = unseen_failure(task);
+  if (failure != NULL && !task->failed) {
+    inherit_failure(task, failure);
+    cancel_children(task, false, "a sibling failed");
+  }
+  if (has_live_child(task))
+    return;
+  forget_failures(task);
+  end(task);
+}
+
+static void cancel_children(Task *task, bool only_daemons, const char *reason) {
+  for (Task *child = task->children; child != NULL; child = child->older) {
+    if (child->daemon || !only_daemons)
+      task_cancel(task->host, child, reason);
+  }
+}
+
+/* The results, or the error, are on top of co. */
+static void function_ended(Task *task, int count) {
+  task->results = count;
+  task->state = ENDING;
+  cancel_children(task, !task->failed, "its parent has ended");
+  check_end(task);
+}
+
+/* ---- Running. */
+
+/* L: the task's function, arguments... The protected call is what lets <close> variables wait after an error. */
+static int finish_main(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  task_current(host_of(L))->failed = status != LUA_OK && status != LUA_YIELD;
+  return lua_gettop(L) - 1;
+}
+
+static int task_main(lua_State *L) {
+  lua_pushcfunction(L, on_error);
+  lua_insert(L, 1);
+  return finish_main(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, finish_main), 0);
+}
+
+/* Stack of co afterwards: what its function returned, or its error. */
+static bool resume(Task *task, int *count) {
+  int nargs = 0;
+  if (task->started)
+    lua_pop(task->co, 1); /* the mark of its wait */
+  else
+    nargs = lua_gettop(task->co) - 1;
+  task->started = true;
+  int status = lua_resume(task->co, task->host->L, nargs, count);
+  if (status == LUA_YIELD && task_is_waiting(task->co))
+    return false;
+  if (status == LUA_YIELD) {
+    lua_settop(task->co, 0);
+    lua_pushliteral(task->co, "attempt to yield from outside a coroutine");
+    *count = 1;
+  }
+  if (status != LUA_OK)
+    task->failed = true;
+  return true;
+}
+
+static void run(Task *task) {
+  struct Tasks *tasks = task->host->tasks;
+  int count = 1;
+  if (task->cancelled && !task->started) {
+    task->failed = true;
+    lua_settop(task->co, 0);
+    push_cancellation(task->co);
+    function_ended(task, 1);
+    return;
+  }
+  Task *before = tasks->current;
+  tasks->current = task;
+  task->state = RUNNING;
+  bool ended = resume(task, &count);
+  tasks->current = before;
+  if (ended)
+    function_ended(task, count);
+  else
+    task->state = task->wait != NULL ? WAITING : READY;
+}
+
+void task_run_now(Host *host, Task *task) {
+  struct Tasks *tasks = host->tasks;
+  Task **link = &tasks->first_ready;
+  while (*link != task)
+    link = &(*link)->next_ready;
+  *link = task->next_ready;
+  if (tasks->last_ready == &task->next_ready)
+    tasks->last_ready = link;
+  run(task);
+}
+
+/* Runs the tasks that are ready now; those that become ready meanwhile run in the next turn. */
+static void run_ready(struct Tasks *tasks) {
+  Task *task = tasks->first_ready;
+  tasks->first_ready = NULL;
+  tasks->last_ready = &tasks->first_ready;
+  while (task != NULL) {
+    Task *next = task->next_ready;
+    run(task);
+    task = next;
+  }
+}
+
+void task_run_until_ended(Host *host, Task *task) {
+  struct Tasks *tasks = host->tasks;
+  while (!is_over(task)) {
+    run_ready(tasks);
+    host_run_hooks(host);
+    if (is_over(task))
+      break;
+    bool busy = tasks->first_ready != NULL || host->hooks != NULL;
+    bool alive = uv_run(&host->loop, busy ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
+    if (!alive && !busy && tasks->first_ready == NULL && host->hooks == NULL)
+      task_cancel(host, task, "every task waits for another one");
+  }
+}
+
+/* ---- Starting. */
+
+static void link_to_parent(Task *task, Task *parent) {
+  task->parent = parent;
+  if (parent == NULL) {
+    task->number = ++task->host->tasks->roots;
+    return;
+  }
+  task->number = ++parent->child_count;
+  task->older = parent->children;
+  if (parent->children != NULL)
+    parent->children->younger = task;
+  parent->children = task;
+}
+
+Task *task_start(lua_State *L, Task *parent, int nargs, TaskEnded ended, void *data) {
+  Task *task = lua_newuserdatauv(L, sizeof *task, 1);
+  memset(task, 0, sizeof *task);
+  luaL_setmetatable(L, TASK_CLASS);
+  task->host = host_of(L);
+  task->co = lua_newthread(L);
+  lua_setiuservalue(L, -2, 1);
+  if (!lua_checkstack(task->co, nargs + 2))
+    luaL_error(L, "too many arguments to a task");
+  lua_pushcfunction(task->co, task_main);
+  anchor(L, task); /* function, args... */
+  lua_xmove(L, task->co, nargs + 1);
+  task->ended = ended;
+  task->ended_data = data;
+  link_to_parent(task, parent);
+  make_ready(task);
+  return task;
+}
+
+/* ---- Cancelling. */
+
+static void interrupt(Task *task) {
+  cancel_children(task, false, NULL);
+  Wait *wait = task->wait;
+  if (wait == NULL || wait->cancel == NULL)
+    return;
+  wait->task = NULL;
+  task->wait = NULL;
+  wait->cancel(wait);
+  task->interrupted = true;
+  make_ready(task);
+}
+
+void task_cancel(Host *host, Task *task, const char *reason) {
+  (void)host;
+  if (is_over(task) || task->cancelled)
+    return;
+  task->cancelled = true;
+  if (reason != NULL)
+    task->reason = strdup(reason); /* out of memory: cancelled without saying why */
+  if (task->shields == 0)
+    interrupt(task);
+}
+
+void task_check_cancelled(lua_State *L) {
+  Task *task = task_current(host_of(L));
+  if (task != NULL && task->cancelled && task->shields == 0)
+    raise_cancellation(L);
+}
+
+void task_shield(Task *task) {
+  task->shields++;
+}
+
+void task_unshield(Task *task) {
+  if (--task->shields == 0 && task->cancelled)
+    interrupt(task); /* its children; it is itself running, and is told at its next wait */
+}
+
+/* ---- Waiting. */
+
+bool task_block(lua_State *L) {
+  Task *task = task_current(host_of(L));
+  if (task == NULL || lua_isyieldable(L))
+    return false;
+  task->blocks++;
+  return true;
+}
+
+void task_unblock(lua_State *L, bool blocked) {
+  if (blocked)
+    task_current(host_of(L))->blocks--;
+}
+
+void task_push_waiting(lua_State *L) {
+  lua_pushlightuserdata(L, host_of(L)->tasks);
+}
+
+bool task_is_waiting(lua_State *co) {
+  return lua_gettop(co) > 0 && lua_touserdata(co, -1) == host_of(co)->tasks;
+}
+
+void task_check(lua_State *L) {
+  Task *task = task_current(host_of(L));
+  if (task == NULL)
+    luaL_error(L, "cannot wait outside of a task");
+  else if (!lua_isyieldable(L) || task->blocks > 0)
+    luaL_error(L, "cannot wait here: called across a C function, such as table.sort or string.gsub");
+  task_check_cancelled(L);
+  luaL_checkstack(L, 1, NULL);
+}
+
+static int wait_over(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  Task *task = task_current(host_of(L));
+  if (task->interrupted) {
+    task->interrupted = false;
+    return raise_cancellation(L);
+  }
+  Wait *wait = (Wait *)context;
+  return wait->finish(L, wait);
+}
+
+int task_wait(lua_State *L, Wait *wait, void (*cancel)(Wait *wait), WaitFinish finish) {
+  Task *task = task_current(host_of(L));
+  wait->task = task;
+  wait->cancel = cancel;
+  wait->finish = finish;
+  task->wait = wait;
+  task_push_waiting(L);
+  return lua_yieldk(L, 1, (lua_KContext)wait, wait_over);
+}
+
+void task_wake(Wait *wait) {
+  Task *task = wait->task;
+  if (task == NULL)
+    return;
+  wait->task = NULL;
+  task->wait = NULL;
+  make_ready(task);
+}
+
+static int yield_over(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  (void)context;
+  task_check_cancelled(L);
+  return 0;
+}
+
+int task_yield(lua_State *L) {
+  task_check(L);
+  make_ready(task_current(host_of(L)));
+  task_push_waiting(L);
+  return lua_yieldk(L, 1, 0, yield_over);
+}
+
+/* ---- Joining. */
+
+static void join_cancel(Wait *wait) {
+  struct JoinWait *join = (struct JoinWait *)wait;
+  struct JoinWait **link = &join->joined->joiners;
+  while (*link != join)
+    link = &(*link)->next;
+  *link = join->next;
+}
+
+int task_push_results(lua_State *L, Task *task) {
+  if (task->state == FAILED && !task->seen)
+    let_go(task);
+  task->seen = true;
+  if (task->state == CANCELLED) {
+    task_check_cancelled(L);
+    return luaL_error(L, "the task was cancelled: %s", reason_of(task));
+  }
+  luaL_checkstack(L, task->results, "too many results");
+  if (!lua_checkstack(task->co, task->results))
+    return luaL_error(L, "too many results");
+  for (int i = 0; i < task->results; i++)
+    lua_pushvalue(task->co, -task->results);
+  lua_xmove(task->co, L, task->results);
+  return task->failed ? lua_error(L) : task->results;
+}
+
+static int join_finish(lua_State *L, Wait *wait) {
+  return task_push_results(L, ((struct JoinWait *)wait)->joined);
+}
+
+int task_join(lua_State *L, Task *task) {
+  if (is_over(task))
+    return task_push_results(L, task);
+  for (Task *self = task_current(host_of(L)); self != NULL; self = self->parent) {
+    if (self == task)
+      return luaL_error(L, "a task cannot join itself or a task that waits for it");
+  }
+  task_check(L);
+  struct JoinWait *join = lua_newuserdatauv(L, sizeof *join, 0);
+  join->joined = task;
+  join->next = task->joiners;
+  task->joiners = join;
+  return task_wait(L, &join->wait, join_cancel, join_finish);
+}
+
+/* ---- Facts. */
+
+Task *task_current(Host *host) {
+  return host->tasks->current;
+}
+
+Task *task_at(lua_State *L, int index) {
+  return luaL_checkudata(L, index, TASK_CLASS);
+}
+
+bool task_has_failed(const Task *task) {
+  return task->state == FAILED;
+}
+
+bool task_was_cancelled(const Task *task) {
+  return task->state == CANCELLED;
+}
+
+const char *task_state(const Task *task) {
+  return state_names[task->state];
+}
+
+void task_push_path(lua_State *L, const Task *task) {
+  if (task->parent != NULL) {
+    task_push_path(L, task->parent);
+    lua_pushfstring(L, "%s.%I", lua_tostring(L, -1), (LUAI_UACINT)task->number);
+    lua_remove(L, -2);
+  } else {
+    lua_pushfstring(L, "%I", (LUAI_UACINT)task->number);
+  }
+}
+
+void task_set_daemon(Task *task) {
+  task->daemon = true;
+}
+
+lua_Integer task_next_step(Task *task) {
+  return ++task->steps;
+}
+
+static int l_task_gc(lua_State *L) {
+  Task *task = task_at(L, 1);
+  free(task->reason);
+  task->reason = NULL;
+  return 0;
+}
+
+/* ---- Opening and closing. */
+
+static int open_classes(lua_State *L) {
+  static const luaL_Reg cancellation[] = { { "__tostring", l_cancellation_tostring }, { NULL, NULL } };
+  static const luaL_Reg task[] = { { "__gc", l_task_gc }, { NULL, NULL } };
+  host_class(L, TASK_CLASS, task);
+  host_class(L, CANCELLATION_CLASS, cancellation);
+  lua_getfield(L, -1, "__index");
+  lua_pushliteral(L, "interrupted");
+  lua_setfield(L, -2, "kind");
+  lua_pop(L, 1);
+  host_of(L)->tasks->cancellation = lua_newuserdatauv(L, 1, 0);
+  luaL_setmetatable(L, CANCELLATION_CLASS);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &cancellation_key);
+  lua_settop(L, 0);
+  coroutine_install(L);
+  return 0;
+}
+
+bool tasks_open(Host *host) {
+  struct Tasks *tasks = calloc(1, sizeof *tasks);
+  if (tasks == NULL)
+    return false;
+  tasks->last_ready = &tasks->first_ready;
+  host->tasks = tasks;
+  lua_pushcfunction(host->L, open_classes);
+  if (lua_pcall(host->L, 0, 0, 0) == LUA_OK)
+    return true;
+  lua_pop(host->L, 1);
+  return false;
+}
+
+void tasks_close(Host *host) {
+  free(host->tasks);
+  host->tasks = NULL;
+}

@@ -1,0 +1,45 @@
+---@meta host.server
+--- An HTTP server whose handlers are tasks. libmicrohttpd, its epoll descriptor polled by the host's loop.
+
+---@class host.server
+local server = {}
+
+---@class host.server.Request
+---@field method string
+---@field path string as sent, still percent-encoded, without the query
+---@field query table<string, string> decoded; the last of a repeated name
+---@field headers table<string, string> names in lower case
+---@field body string
+---@field address string the peer's address
+
+---@class host.server.Response
+---@field status? integer default 200
+---@field headers? table<string, string>
+---@field body? string
+
+---@class host.server.Options
+---@field address? string default "127.0.0.1"
+---@field port? integer default 0: any free port
+---@field max_body? integer larger ones get 413 before they are read; default 1 MiB
+---@field idle_timeout? integer seconds, default 60
+---@field max_connections? integer default 1024
+---@field on_error? fun(message: string) told of a handler that raised; the client gets 500
+---@field reject? fun(status: integer, message: string): host.server.Response makes the server's own 4xx and 5xx answers
+
+---@class host.Server
+---@field port integer
+---@field address string
+local Server = {}
+
+---Listens. Each request runs `handler(request)` in a task of its own, a child of the task that listens.
+---@param options host.server.Options
+---@param handler fun(request: host.server.Request): host.server.Response
+---@return host.Server?
+---@return string? message
+---@return string? code such as "EADDRINUSE"
+function server.listen(options, handler) end
+
+---Stops listening, ends open connections, cancels running handlers. Also `<close>`.
+function Server:close() end
+
+return server

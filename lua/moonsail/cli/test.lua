@@ -1,0 +1,21 @@
+--- moonsail test: busted, inside the host, so that specs can call the primitives and wait.
+
+return function(arguments)
+  local exit_code = 0
+  local real_exit = os.exit
+  -- busted ends the process itself; the host has to close first, so the code is taken and the task unwound.
+  local ended = {}
+  os.exit = function(code) -- luacheck: ignore 122
+    exit_code = code == nil and 0 or code == true and 0 or code == false and 1 or code
+    error(ended, 0)
+  end
+  _G.arg = { [0] = "moonsail test", table.unpack(arguments) } -- luacheck: ignore 111 112
+  local ok, problem = xpcall(require "busted.runner", function(problem)
+    return problem == ended and problem or debug.traceback(tostring(problem), 2)
+  end, { standalone = false })
+  os.exit = real_exit -- luacheck: ignore 122
+  if not ok and problem ~= ended then
+    error(problem, 0)
+  end
+  return exit_code
+end

@@ -1,0 +1,5 @@
+--- moonsail version
+
+return function(_, version)
+  print("moonsail " .. version)
+end
