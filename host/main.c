@@ -50,8 +50,11 @@ static void on_ended(Host *host, void *data, lua_State *co, bool ok, int count) 
   Main *run = data;
   if (ok) {
     run->code = count > 0 ? (int)lua_tointeger(co, -count) : 0;
-  } else if (task_is_cancellation(co, -1)) {
+  } else if (task_is_cancellation(co, -1) && run->interrupts > 0) {
     run->code = EXIT_INTERRUPTED;
+  } else if (task_is_cancellation(co, -1)) {
+    fprintf(stderr, "moonsail: the run cannot go on: %s\n", task_reason(run->task));
+    run->code = EXIT_FAULT;
   } else {
     const char *message = luaL_tolstring(co, -1, NULL);
     fprintf(stderr, "moonsail: %s\n", message);

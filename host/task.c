@@ -115,7 +115,7 @@ static int raise_cancellation(lua_State *L) {
   return lua_error(L);
 }
 
-static const char *reason_of(const Task *task) {
+const char *task_reason(const Task *task) {
   for (; task != NULL; task = task->parent) {
     if (task->reason != NULL)
       return task->reason;
@@ -124,7 +124,7 @@ static const char *reason_of(const Task *task) {
 }
 
 static int l_cancellation_tostring(lua_State *L) {
-  lua_pushstring(L, reason_of(task_current(host_of(L))));
+  lua_pushstring(L, task_reason(task_current(host_of(L))));
   return 1;
 }
 
@@ -514,7 +514,7 @@ int task_push_results(lua_State *L, Task *task) {
   task->seen = true;
   if (task->state == CANCELLED) {
     task_check_cancelled(L);
-    return luaL_error(L, "the task was cancelled: %s", reason_of(task));
+    return luaL_error(L, "the task was cancelled: %s", task_reason(task));
   }
   luaL_checkstack(L, task->results, "too many results");
   if (!lua_checkstack(task->co, task->results))

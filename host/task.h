@@ -83,6 +83,9 @@ int task_push_results(lua_State *L, Task *task);
 bool task_has_failed(const Task *task);
 bool task_was_cancelled(const Task *task);
 
+/* Why it, or a task above it, was cancelled. */
+const char *task_reason(const Task *task);
+
 /* Cancels a task and its children. */
 void task_cancel(Host *host, Task *task, const char *reason);
 
