@@ -6,6 +6,7 @@
 
 static const char names_key = 'n';
 static const char observer_key = 'o';
+static const char refusal_key = 'r';
 
 /* The upvalues of an effect. */
 enum { NAME = 1, WRITE, PERFORM };
@@ -55,6 +56,9 @@ static int cross(lua_State *L) {
   Task *task = task_current(host_of(L));
   if (task == NULL)
     return luaL_error(L, "%s: an effect outside of a task", lua_tostring(L, lua_upvalueindex(NAME)));
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &refusal_key) != LUA_TNIL)
+    return lua_error(L);
+  lua_pop(L, 1);
   lua_Integer step = task_next_step(task);
   int nargs = lua_gettop(L);
   lua_pushvalue(L, lua_upvalueindex(PERFORM));
@@ -99,8 +103,19 @@ static int l_observe(lua_State *L) {
   return 0;
 }
 
+static int l_refuse(lua_State *L) {
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &refusal_key);
+  return 0;
+}
+
 int luaopen_host_effect(lua_State *L) {
-  static const luaL_Reg functions[] = { { "define", l_define }, { "observe", l_observe }, { NULL, NULL } };
+  static const luaL_Reg functions[] = {
+    { "define", l_define },
+    { "observe", l_observe },
+    { "refuse", l_refuse },
+    { NULL, NULL },
+  };
   lua_newtable(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &names_key);
   luaL_newlib(L, functions);

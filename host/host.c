@@ -48,7 +48,7 @@ int host_fail_uv(lua_State *L, int err, const char *what) {
 
 void host_class(lua_State *L, const char *name, const luaL_Reg *methods) {
   luaL_newmetatable(L, name);
-  lua_pushliteral(L, "locked");
+  lua_pushstring(L, name); /* what getmetatable answers; the real one stays out of reach */
   lua_setfield(L, -2, "__metatable");
   lua_newtable(L);
   for (const luaL_Reg *method = methods; method->name != NULL; method++) {

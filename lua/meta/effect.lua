@@ -19,4 +19,8 @@ function effect.define(name, definition, perform) end
 ---@param fn? fun(crossing: table)
 function effect.observe(fn) end
 
+---From now on no effect is performed: each raises `problem` instead. nil ends it.
+---@param problem any
+function effect.refuse(problem) end
+
 return effect

@@ -1,0 +1,55 @@
+--- moonsail engine: serves Buddy's API from a git repository, and runs its pipelines on this machine.
+
+local argparse = require "argparse"
+local errors = require "moonsail.errors"
+local report = require "moonsail.cli.report"
+local task = require "host.task"
+local terminal = require "host.terminal"
+
+local function parser()
+  local p = argparse("moonsail engine", "Serves Buddy's API from a git repository, and runs its pipelines here.")
+  p:option("--repo", "The git repository, a work tree or a bare one."):argname "PATH":default "."
+  p:option("--workspace", "The workspace's name."):argname "NAME":default "local"
+  p:option("--project", "The project's name. Default: the repository's folder."):argname "NAME"
+  p:option("--listen", "Where to listen."):argname "ADDRESS:PORT":default "127.0.0.1:0"
+  p:option("--state", "The folder of the engine's state. Default: one below $XDG_STATE_HOME."):argname "PATH"
+  return p
+end
+
+local function listen_address(text)
+  local address, port = text:match "^%[?([%w.:]-)%]?:(%d+)$"
+  port = math.tointeger(tonumber(port))
+  if address and address ~= "" and port and port <= 65535 then return address, port end
+  errors.raise("usage", ("--listen %s is not an address and a port"):format(text), "Give it as 127.0.0.1:8080.")
+end
+
+local function say(text)
+  terminal.write("stdout", text .. "\n")
+end
+
+local function serve(options)
+  local address, port = listen_address(options.listen)
+  local engine, problem = require("moonsail.engine").start {
+    repository = options.repo, workspace = options.workspace, project = options.project, address = address, port = port,
+    state = options.state, log = say,
+  }
+  if not engine then
+    errors.raise("usage", "the engine cannot start: " .. problem, "Correct that, and start it again.")
+  end
+  local running <close> = engine -- luacheck: ignore 211
+  say(("serving %s/%s at %s; Ctrl-C ends it"):format(engine.workspace, engine.project, engine.endpoint))
+  say(("export BUDDY_API_ENDPOINT=%s BUDDY_WORKSPACE=%s BUDDY_PROJECT=%s BUDDY_TOKEN=\"$(cat %s)\""):format(
+    engine.endpoint, engine.workspace, engine.project, engine.token_file))
+  task.event():wait(math.huge)
+end
+
+return function(arguments)
+  local ok, options = parser():pparse(arguments)
+  if not ok then
+    io.stderr:write(("moonsail: %s\n  See: moonsail engine --help\n"):format(options))
+    return 2
+  end
+  local server = task.spawn(serve, options)
+  local _, problem = pcall(server.join, server)
+  return report.error(problem)
+end
