@@ -67,8 +67,8 @@ function Plain:changed(execution, actions)
 end
 
 function Plain:finished(execution, actions)
-  local seen = self.seen[execution]
-  if seen then seen.status = execution.last_status end
+  self.seen[execution] = self.seen[execution] or {}
+  self.seen[execution].status = execution.last_status -- it has a line of its own below
   self:changed(execution, actions)
   local since = self.since[execution]
   self:line("%s: %s%s", title(execution), execution.last_status,
@@ -103,7 +103,7 @@ end
 function Live:headline(shown, width)
   local execution = shown.execution
   local text = ("%s  %s  %s"):format(title(execution), execution.last_status, duration(task.monotonic() - shown.since))
-  local room = width - 3 - utf8.len(text)
+  local room = width - 3 - (utf8.len(text) or #text)
   local url = room > 20 and execution.url and "  " .. fit(execution.url, room - 2) or ""
   return ("%s %s%s"):format(self:mark(execution.last_status), fit(text, width - 2), self:paint(90, url))
 end
@@ -118,8 +118,9 @@ function Live:action_line(shown, action, width)
   end
   local name_width = math.max(8, math.min(40, width - 20))
   local name = fit(action.name, name_width - 1)
-  local gap = (" "):rep(name_width - utf8.len(name))
-  return ("    %s %s%s%s"):format(self:mark(action.status), name, gap, self:paint(90, detail))
+  local text = ("    %s %s"):format(self:mark(action.status), name)
+  if detail == "" then return text end
+  return text .. (" "):rep(name_width - (utf8.len(name) or #name)) .. self:paint(90, detail)
 end
 
 -- The lines of the executions that go on: with their actions while all fit, else as many head lines as fit.

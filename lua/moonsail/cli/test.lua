@@ -9,6 +9,7 @@ return function(arguments)
     exit_code = code == nil and 0 or code == true and 0 or code == false and 1 or code
     error(ended, 0)
   end
+  package.path = "./?.lua;./?/init.lua;" .. package.path -- helpers beside the specs
   _G.arg = { [0] = "moonsail test", table.unpack(arguments) } -- luacheck: ignore 111 112
   local ok, problem = xpcall(require "busted.runner", function(problem)
     return problem == ended and problem or debug.traceback(tostring(problem), 2)

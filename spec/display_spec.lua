@@ -1,0 +1,136 @@
+local display = require "moonsail.cli.display"
+local task = require "host.task"
+
+--- An execution as the library makes it, as far as the display looks.
+local function execution(name, id)
+  return { pipeline = { name = name }, id = id, url = "http://x/" .. id, last_status = "ENQUEUED" }
+end
+
+local function action(id, name, status, progress)
+  return { id = id, name = name, status = status, progress = progress or 0 }
+end
+
+--- A display that writes into a list.
+local function open(options)
+  local written = {}
+  options.write = function(stream, text) written[#written + 1] = { stream, text } end
+  local screen = display.new(options)
+  return screen, function()
+    local texts = {}
+    for i, entry in ipairs(written) do texts[i] = entry[2] end
+    written = {}
+    return table.concat(texts)
+  end
+end
+
+describe("the display of a pipe", function()
+  local screen, take
+
+  before_each(function() screen, take = open { live = false } end)
+
+  it("is one plain line a change", function()
+    local build = execution("build", 3)
+    screen:started(build)
+    build.last_status = "INPROGRESS"
+    screen:changed(build, { action(1, "Compile", "INPROGRESS"), action(2, "Test", "INITIAL") })
+    screen:changed(build, { action(1, "Compile", "INPROGRESS", 50), action(2, "Test", "INITIAL") })
+    screen:changed(build, { action(1, "Compile", "SUCCESSFUL"), action(2, "Test", "INPROGRESS") })
+    build.last_status = "FAILED"
+    screen:finished(build, { action(1, "Compile", "SUCCESSFUL"), action(2, "Test", "FAILED") })
+    assert.equal(table.concat({
+      "build #3: started, http://x/3",
+      "build #3: Compile: started",
+      "build #3: Compile: SUCCESSFUL",
+      "build #3: Test: started",
+      "build #3: Test: FAILED",
+      "build #3: FAILED after 0:00",
+    }, "\n") .. "\n", take())
+  end)
+
+  it("names a state of waiting, and notes", function()
+    local deploy = execution("deploy", 1)
+    screen:started(deploy)
+    take()
+    deploy.last_status = "WAITING_FOR_APPLY"
+    screen:changed(deploy)
+    screen:changed(deploy)
+    screen:note "the server answered 502; trying again"
+    assert.equal("deploy #1: WAITING_FOR_APPLY\nmoonsail: the server answered 502; trying again\n", take())
+  end)
+
+  it("tells of an execution that had finished before anybody looked", function()
+    local old = execution("build", 9)
+    old.last_status = "SUCCESSFUL"
+    screen:finished(old)
+    assert.equal("build #9: SUCCESSFUL\n", take())
+  end)
+end)
+
+describe("the display of a terminal", function()
+  local screen, take
+
+  before_each(function() screen, take = open { live = true, colors = false } end)
+  after_each(function() screen:close() end)
+
+  it("shows an execution with its actions, and goes back to redraw them in place", function()
+    local build = execution("build", 3)
+    build.last_status = "INPROGRESS"
+    screen:changed(build, { action(1, "Compile", "INPROGRESS", 40), action(2, "Test", "INITIAL") })
+    local first = take()
+    assert.equal("● build #3  INPROGRESS  0:00  http://x/3\n" ..
+      "    ● Compile                                 0:00  40%\n    · Test\n", first)
+    screen:changed(build, { action(1, "Compile", "SUCCESSFUL"), action(2, "Test", "INPROGRESS") })
+    local second = take()
+    assert.equal("\r\27[3A\27[J", second:sub(1, 8))
+    assert.matches("✓ Compile", second, 1, true)
+  end)
+
+  it("leaves the last state standing, with the actions of what failed", function()
+    local build = execution("build", 3)
+    screen:started(build)
+    take()
+    build.last_status = "FAILED"
+    screen:finished(build, { action(1, "Compile", "FAILED") })
+    assert.equal("\r\27[1A\27[J✗ build #3  FAILED  0:00  http://x/3\n    ✗ Compile\n", take())
+    screen:print "next\n"
+    assert.equal("next\n", take())
+  end)
+
+  it("makes room for what the recipe prints", function()
+    screen:started(execution("build", 3))
+    take()
+    screen:print "hello\n"
+    local text = take()
+    assert.equal("\r\27[1A\27[Jhello\n", text:sub(1, 14))
+    assert.matches("build #3", text, 15, true)
+  end)
+
+  it("goes on showing the time between two changes", function()
+    screen:started(execution("build", 3))
+    take()
+    local deadline = task.monotonic() + 5
+    local text
+    repeat
+      task.sleep(0.05)
+      text = take()
+    until text ~= "" or task.monotonic() > deadline
+    assert.matches("build #3", text, 1, true)
+  end)
+
+  it("shows no more lines than fit", function()
+    for id = 1, 100 do screen:started(execution("train", id)) end
+    local _, last = take():match "()\27%[J([^\27]*)$"
+    local _, lines = last:gsub("\n", "\n")
+    assert.is_true(lines < 24)
+    assert.matches("and %d+ more", last)
+  end)
+
+  it("uses colors unless NO_COLOR asks for none", function()
+    local colored, taken = open { live = true, colors = true }
+    colored:started(execution("build", 1))
+    assert.matches("\27[90m", taken(), 1, true)
+    colored:close()
+    screen:started(execution("build", 1))
+    assert.not_matches("\27[90m", take(), 1, true)
+  end)
+end)
