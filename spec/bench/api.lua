@@ -1,5 +1,5 @@
---- An API with nothing behind it: pipelines whose executions all go on for some seconds and then succeed. It counts what
---- it is asked.
+--- An API with nothing behind it: pipelines whose executions all go on for some seconds and then succeed. It counts
+--- what it is asked.
 
 local json = require "host.json"
 local server = require "host.server"

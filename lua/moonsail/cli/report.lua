@@ -29,7 +29,7 @@ end
 function M.text(err, path)
   local traceback = task.traceback(err)
   if errors.is(err) then
-    local place = err.kind == "usage" and recipe_line(traceback, path)
+    local place = err.kind == "usage" and not err.on_command_line and recipe_line(traceback, path)
     return ("moonsail: %s%s"):format(place and place .. ": " or "", tostring(err))
   end
   local lines = { "moonsail: " .. tostring(err) }

@@ -102,7 +102,7 @@ local function expect_declaration(session)
   local name = next(session.parameters)
   if not name then return function() end end
   local problem = errors.new("usage", ("the recipe takes no parameters, but was given --%s"):format(name),
-    "A recipe names them with sail.parameters, before it does anything else.")
+    "A recipe names them with sail.parameters, before it does anything else.", { on_command_line = true })
   local declared = false
   session.on_parameters = function()
     declared = true
