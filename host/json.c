@@ -27,7 +27,7 @@ enum {
 /* Begins a marked string. No document holds it: it is not UTF-8, which cjson does not mind. */
 #define MARK '\xFF'
 
-#define ELLIPSIS "\xE2\x80\xA6"
+#define ELLIPSIS "…"
 
 /* Keys of the registry. */
 static const char decode_key, list_key;
@@ -115,20 +115,17 @@ static bool is_name(const char *key, size_t length) {
   return length > 0 && length <= QUOTED;
 }
 
-/* "[2]", ".name" or ["a b"] */
-static size_t show_step(char *text, size_t size, const Step *step, bool first) {
-  if (step->key == NULL)
-    return (size_t)snprintf(text, size, "[%lld]", (long long)step->index);
-  if (is_name(step->key, step->length))
-    return (size_t)snprintf(text, size, "%s%.*s", first ? "" : ".", (int)step->length, step->key);
+size_t json_show_key(char *text, size_t size, const char *key, size_t length, bool first) {
+  if (is_name(key, length))
+    return (size_t)snprintf(text, size, "%s%.*s", first ? "" : ".", (int)length, key);
   char quoted[JSON_QUOTE_SIZE];
-  json_quote(quoted, step->key, step->length);
+  json_quote(quoted, key, length);
   return (size_t)snprintf(text, size, "[%s]", quoted);
 }
 
 /* "actions[2].name: ", or nothing for the outermost value: [-0, +1, m] */
 static void push_path(lua_State *L, const Step *innermost) {
-  char text[(size_t)(OUTER + INNER) * (JSON_QUOTE_SIZE + 2) + sizeof ELLIPSIS ": "];
+  char text[(size_t)(OUTER + INNER) * JSON_KEY_SIZE + sizeof ELLIPSIS ": "];
   size_t length = 0, depth = 0;
   for (const Step *step = innermost; step != NULL; step = step->outer)
     depth++;
@@ -140,7 +137,10 @@ static void push_path(lua_State *L, const Step *innermost) {
     const Step *step = innermost;
     for (size_t up = depth - 1; up > i; up--)
       step = step->outer;
-    length += show_step(text + length, sizeof text - length, step, i == 0);
+    if (step->key != NULL)
+      length += json_show_key(text + length, sizeof text - length, step->key, step->length, i == 0);
+    else
+      length += (size_t)snprintf(text + length, sizeof text - length, "[%lld]", (long long)step->index);
   }
   length += (size_t)snprintf(text + length, sizeof text - length, "%s", depth > 0 ? ": " : "");
   lua_pushlstring(L, text, length);

@@ -24,11 +24,14 @@ bool json_is_list(lua_State *L, int index);
 /* Whether the text, which a zero byte follows as it does in every Lua string, is all good UTF-8. */
 bool json_is_utf8(const char *text, size_t length);
 
-/* What json_quote needs at most. */
-enum { JSON_QUOTE_SIZE = 64 };
+enum { JSON_QUOTE_SIZE = 64, JSON_KEY_SIZE = JSON_QUOTE_SIZE + 2 };
 
 /* Writes the start of a text in quotes, for a message: what is long is cut with an ellipsis, and what would
  * spoil a line is escaped. */
 void json_quote(char quoted[JSON_QUOTE_SIZE], const char *text, size_t length);
+
+/* Writes a key as a part of a path, .name or ["a name"], and returns its length, less than JSON_KEY_SIZE. The
+ * first name of a path has no dot. */
+size_t json_show_key(char *text, size_t size, const char *key, size_t length, bool first);
 
 #endif
