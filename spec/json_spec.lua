@@ -26,6 +26,7 @@ describe("host.json", function()
         ["3"] = "integer", ["-3"] = "integer", ["0"] = "integer", ["-0"] = "integer", ["123456789012345"] = "integer",
         ["3.0"] = "float", ["-0.0"] = "float", ["1e3"] = "float", ["1E+2"] = "float", ["10e-1"] = "float",
         ["0.5"] = "float", ["0.50"] = "float", ["5e-324"] = "float", ["1234567890123456.5"] = "float",
+        ["123456789012345.00001"] = "float", -- which rounds to a whole number
         ["100000000000000000000.0"] = "float",
       } do
         local value = assert(json.decode(text))
@@ -114,6 +115,7 @@ describe("host.json", function()
     it("refuses half of a surrogate pair", function()
       for _, half in ipairs {
         [[\ud800]], [[\udbff]], [[\udc00]], [[\udfff]], [[\ud800x]], [[\ud800\n]], [[\ud800\u0041]], [[\ud83d\ud83d]],
+        [[\udc00\udc00]],
       } do
         assert.equal("a: half of a surrogate pair at byte 7", refusal('{"a":"' .. half .. '"}'))
       end
