@@ -16,6 +16,7 @@ local ExecutionRequest = {}
 
 ---Makes a request from the short form (`branch = "master"`, `variables = { version = "1.0", pass =
 ---{ value = "x", encrypted = true } }`, `to_revision`/`revision = "HEAD"`) or the API's own form; both give the same bytes.
+---A field that is json.null is a fault, as is a table with a metatable. The values of variables are never shown in one.
 ---Source: POST …/executions, "Run an execution".
 ---@param fields table
 ---@return host.ExecutionRequest? request nil when there is any fault
@@ -44,7 +45,7 @@ function ExecutionRequest:with(fields) end
 ---@field code? string the code of host.http, or "json" for an answer that was not an execution
 ---@field response? host.http.Response
 
----Sends the request once: POST to `url`. `accepted`: a 2xx that holds an execution. `refused`: the API's own 4xx.
+---Sends the request once: POST to `url`. `accepted`: a 2xx that holds an execution. `refused`: the API's own 4xx, or a redirect.
 ---`unsent`: no byte left. `uncertain`: anything else; it may or may not run. Not cancelled half way.
 ---@async
 ---@param request host.ExecutionRequest

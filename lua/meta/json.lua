@@ -6,16 +6,16 @@
 local json = {}
 
 ---@param text string
----@param options? { max_depth?: integer } default 128
+---@param options? { max_depth?: integer } default 128, at most 1000
 ---@return any value nil when the text is not JSON
----@return string? message what is wrong and at which path, such as "actions[2].name: bad UTF-8 at byte 31"
+---@return string? message what is wrong and at which path, such as "actions[2].name: bad UTF-8 at byte 31"; both count from 1
 ---@return "json"? code
 function json.decode(text, options) end
 
 ---Raises, with the path, on what JSON cannot hold: functions, cycles, NaN, mixed keys, bad UTF-8.
 ---Keys are sorted by byte. An empty table is `{}` unless it is a `json.list`.
 ---@param value any
----@param options? { indent?: integer } spaces a level; default none, on one line
+---@param options? { indent?: integer } spaces a level, at most 16; default none, on one line
 ---@return string
 function json.encode(value, options) end
 
