@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include "alarm.h"
+#include "memory.h"
 #include "module.h"
 #include "task.h"
 
@@ -68,8 +69,15 @@ static int open_lua(lua_State *L) {
   return 0;
 }
 
+/* Only out of memory, outside of every protected call. */
+static int on_panic(lua_State *L) {
+  fprintf(stderr, "moonsail: cannot go on: %s\n", lua_tostring(L, -1));
+  return 0;
+}
+
 static bool open_all(Host *host) {
   lua_State *L = host->L;
+  lua_atpanic(L, on_panic);
   *(Host **)lua_getextraspace(L) = host;
   lua_pushcfunction(L, open_lua);
   lua_pushlightuserdata(L, host);
@@ -89,7 +97,9 @@ Host *host_new(void) {
     return NULL;
   }
   signal(SIGPIPE, SIG_IGN); /* a peer that has gone is an error of the write, not the end of the host */
-  host->L = luaL_newstate();
+  host->memory = memory_open();
+  if (host->memory != NULL)
+    host->L = lua_newstate(memory_allocate, host->memory);
   if (host->L == NULL || !open_all(host)) {
     host_close(host);
     return NULL;
@@ -111,7 +121,7 @@ bool host_close(Host *host) {
   alarms_close(host);
   if (host->L != NULL)
     lua_close(host->L);
-  host->L = NULL;
+  memory_close(host->memory);
   int open = 0;
   uv_walk(&host->loop, count_open, &open);
   if (open == 0) {

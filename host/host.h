@@ -21,6 +21,7 @@ struct TurnHook {
 
 struct Host {
   uv_loop_t loop;
+  struct Memory *memory; /* memory.c */
   lua_State *L;
   TurnHook *hooks;             /* due at the end of this turn, newest first */
   struct Tasks *tasks;         /* task.c */
