@@ -1,0 +1,60 @@
+--- What became of a request to run a pipeline, when it was not accepted: the error that the recipe sees.
+
+local errors = require "moonsail.errors"
+local missing = require "moonsail.client.missing"
+local private = require "moonsail.client.private"
+local refusal = require "moonsail.client.refusal"
+local url = require "moonsail.client.url"
+
+local M = {}
+
+local function line(fault)
+  local text = ("%s: found %s, expected %s"):format(fault.path, fault.found, fault.expected)
+  return fault.nearest and ("%s; did you mean '%s'?"):format(text, fault.nearest) or text
+end
+
+---The error for a request that is wrong in itself: every fault on a line of its own.
+---@param pipeline moonsail.Pipeline
+---@param faults host.execution.Fault[]
+---@return moonsail.Error err of kind `usage`
+function M.faulty(pipeline, faults)
+  local lines = {}
+  for i, fault in ipairs(faults) do lines[i] = line(fault) end
+  local count = #faults == 1 and "a fault" or #faults .. " faults"
+  return errors.new("usage", ("the request to run %s has %s; nothing was sent"):format(pipeline, count),
+    table.concat(lines, "\n"), { faults = faults, field = faults[1].path })
+end
+
+local function refused(pipeline, outcome, context)
+  local err = refusal.answer(outcome.response, context)
+  if err.status ~= 404 then return err end
+  return missing.explain(private[pipeline.project].session, pipeline.project:place(), pipeline.name or pipeline.id, err)
+end
+
+local function page(pipeline, base)
+  local place = pipeline.project:place()
+  return url.site(base) .. url.path(place.workspace, place.project, "pipelines", "pipeline", pipeline.id)
+end
+
+local function uncertain(pipeline, outcome, base)
+  local message = ("it is not known whether %s was started: %s"):format(pipeline, outcome.message or "no answer came")
+  local address = page(pipeline, base)
+  return errors.new("uncertain", message, "Look at its latest executions before you start it again: " .. address,
+    { status = outcome.status, code = outcome.code, url = address })
+end
+
+---The error for a request that was not accepted.
+---@async
+---@param pipeline moonsail.Pipeline
+---@param outcome host.execution.Outcome
+---@param path string where it was sent
+---@return moonsail.Error err of kind `api`, `network` or `uncertain`
+function M.failure(pipeline, outcome, path)
+  local transport = private[pipeline.project].session:transport()
+  local context = transport.context("POST", path)
+  if outcome.outcome == "refused" then return refused(pipeline, outcome, context) end
+  if outcome.outcome == "unsent" then return refusal.network(outcome.message, outcome.code, context) end
+  return uncertain(pipeline, outcome, transport.endpoint.base)
+end
+
+return M

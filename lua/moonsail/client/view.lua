@@ -1,0 +1,77 @@
+--- Reads what we need out of the API's answers, which leave fields out or set them to null as they please.
+
+local json = require "host.json"
+
+local M = {}
+
+---An action as one execution ran it.
+---@class moonsail.ActionExecution
+---@field id integer of the action
+---@field execution_id? string of the action execution, 24 hex digits; older servers have none
+---@field name string
+---@field type? string such as "BUILD"
+---@field status string
+---@field progress number percent
+---@field start_date? string
+---@field finish_date? string
+---@field error? string why it failed, if the API says
+
+local null = json.null
+
+---A field, or nil when it is missing or null.
+---@param object any
+---@param name string
+---@return any
+function M.field(object, name)
+  local value = type(object) == "table" and object[name] or nil
+  if value == null then return nil end
+  return value
+end
+
+local field = M.field
+
+---The actions of a full execution; nil for a short one.
+---@param execution table as the API answers it
+---@return moonsail.ActionExecution[]?
+function M.actions(execution)
+  local entries = field(execution, "action_executions")
+  if not entries then return nil end
+  local actions = {}
+  for i, entry in ipairs(entries) do
+    local action = field(entry, "action")
+    actions[i] = {
+      id = field(action, "id"),
+      execution_id = field(entry, "action_execution_id"),
+      name = field(action, "name") or "?",
+      type = field(action, "type"),
+      status = field(entry, "status") or "INITIAL",
+      progress = field(entry, "progress") or 0,
+      start_date = field(entry, "start_date"),
+      finish_date = field(entry, "finish_date"),
+      error = field(entry, "error_message"),
+    }
+  end
+  return actions
+end
+
+---Copies the facts of an execution into `target`: few, since a recipe may hold thousands.
+---@param target table
+---@param execution table as the API answers it
+---@return table target
+function M.describe(target, execution)
+  target.id = execution.id
+  target.url = field(execution, "html_url")
+  target.revision = field(field(execution, "to_revision"), "revision")
+  target.branch = field(field(execution, "branch"), "name")
+  target.tag = field(field(execution, "tag"), "name")
+  target.pull_request = field(field(execution, "pull_request"), "name")
+  target.comment = field(execution, "comment")
+  target.priority = field(execution, "priority")
+  target.trigger = field(execution, "triggered_on") or field(execution, "triggeredOn") or field(execution, "mode")
+  target.start_date = field(execution, "start_date")
+  target.finish_date = field(execution, "finish_date")
+  target.last_status = field(execution, "status")
+  return target
+end
+
+return M
