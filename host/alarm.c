@@ -89,6 +89,7 @@ static void on_timer(uv_timer_t *timer) {
   struct Alarms *alarms = timer->data;
   uint64_t now = clock_monotonic_ns(alarms->host);
   alarms->armed_ns = 0;
+  uv_stop(timer->loop); /* timers run before the poll, which must not sleep now that a task may be ready */
   while (alarms->count > 0 && alarms->heap[1]->due_ns <= now) {
     Alarm *alarm = alarms->heap[1];
     remove_at(alarms, 1);
