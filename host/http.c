@@ -130,6 +130,7 @@ struct Transfer {
   bool interim;    /* a 1xx, after which the answer is still to come */
   bool custom;     /* libcurl was given a method of its own */
   bool streamed;   /* there is an on_data */
+  bool worn;       /* libcurl counts what it sends again over the handle's whole life, and gives up at five */
   bool paused;     /* libcurl holds data back until we have room */
   bool timed_out;
   bool too_large;
@@ -344,6 +345,7 @@ static int on_ready_to_send(void *data, char *peer, char *local, int peer_port, 
   (void)peer, (void)local, (void)peer_port, (void)local_port;
   Transfer *t = data;
   bool again = t->sent && !t->answered; /* and so not a redirect */
+  t->worn |= again;
   if (again && !t->idempotent)
     return CURL_PREREQFUNC_ABORT;
   t->sent = true;
@@ -476,7 +478,7 @@ static void transfer_free(Transfer *t) {
 static void transfer_put(Transfer *t) {
   Http *http = t->http;
   transfer_stop(t);
-  if (http->idle_count >= KEPT_TRANSFERS) {
+  if (t->worn || http->idle_count >= KEPT_TRANSFERS) {
     transfer_free(t);
     return;
   }
@@ -1002,6 +1004,8 @@ static const char *failure_detail(Transfer *t) {
     t->http->curl.curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
   if (number != 0)
     return strerror((int)number);
+  if (t->result == CURLE_OK)
+    return "its head is incomplete";
   return t->error[0] != '\0' ? t->error : t->http->curl.curl_easy_strerror(t->result);
 }
 
@@ -1018,9 +1022,9 @@ static int push_failure(lua_State *L, Transfer *t) {
   else if (strcmp(code, "tls") == 0)
     host_fail(L, code, "no secure connection to %s: %s", where, detail);
   else if (strcmp(code, "timeout") == 0 && t->sent)
-    host_fail(L, code, "%s did not answer within %g seconds", where, t->timeout);
+    host_fail(L, code, "%s did not answer within %g s", where, t->timeout);
   else if (strcmp(code, "timeout") == 0)
-    host_fail(L, code, "cannot connect to %s within %g seconds", where, t->connect_timeout);
+    host_fail(L, code, "cannot connect to %s within %g s", where, t->connect_timeout);
   else if (strcmp(code, "reset") == 0)
     host_fail(L, code, "%s closed the connection without an answer; it may have read the request", where);
   else if (strcmp(code, "truncated") == 0)
