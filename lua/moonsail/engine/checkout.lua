@@ -1,0 +1,84 @@
+--- The folders in which actions run, each with a checkout. A pipeline keeps its folder from one execution to the
+--- next, as its cache: what is not in git stays. Executions that run side by side get a folder of their own.
+local process = require "host.process"
+
+local M = {}
+
+---@class engine.Checkout
+local Checkout = {}
+Checkout.__index = Checkout
+
+---@param folder string absolute
+---@param sql table<string, host.Statement>
+---@param project engine.Project
+---@return engine.Checkout
+function M.new(folder, sql, project)
+  return setmetatable({ folder = folder, sql = sql, project = project }, Checkout)
+end
+
+function Checkout:path(pipeline, e)
+  local own = pipeline.concurrent_pipeline_runs and "-" .. e.number or ""
+  return ("%s/%d%s"):format(self.folder, e.pipeline, own)
+end
+
+---Removes a folder and what is in it.
+---@async
+---@return true? ok
+---@return string? message
+function Checkout:remove(path)
+  self.sql.forget_folder:run(path)
+  local done, message = process.run { command = { "rm", "-rf", "--", path } }
+  if not done then return nil, message end
+  if done.code ~= 0 then return nil, ("cannot clear %s: %s"):format(path, done.stderr) end
+  return true
+end
+
+-- Files of the revision that was here and that the new one does not have.
+function Checkout:remove_stale(path, old, new)
+  if old == new then return true end
+  local changes = self.project.repository:changed_paths(old, new)
+  if not changes then return false end
+  for _, name in ipairs(changes.deleted) do os.remove(path .. "/" .. name) end
+  return true
+end
+
+function Checkout:write(path, revision)
+  self.sql.set_folder:run(path, nil)
+  local ok, message = self.project.repository:checkout(revision, path)
+  if not ok then return nil, ("cannot check out %s: %s"):format(revision, message) end
+  self.sql.set_folder:run(path, revision)
+  return true
+end
+
+---Brings the folder of an execution to its revision.
+---@async
+---@param pipeline engine.Pipeline
+---@param e engine.Execution
+---@return string? path
+---@return string? message
+function Checkout:prepare(pipeline, e)
+  local path = self:path(pipeline, e)
+  local before = self.sql.folder:row(path)
+  local fresh = e.refresh == 1 or e.clear_cache == 1 or pipeline.always_from_scratch
+  if before and not fresh and before.revision and self:remove_stale(path, before.revision, e.revision)
+    and self:write(path, e.revision) then
+    return path
+  end
+  if before then
+    local ok, message = self:remove(path)
+    if not ok then return nil, message end
+  end
+  local ok, message = self:write(path, e.revision)
+  if not ok then return nil, message end
+  return path
+end
+
+---Ends the use of a folder: one that is for this execution alone goes.
+---@async
+---@param pipeline engine.Pipeline
+---@param e engine.Execution
+function Checkout:release(pipeline, e)
+  if pipeline.concurrent_pipeline_runs then self:remove(self:path(pipeline, e)) end
+end
+
+return M

@@ -1,0 +1,147 @@
+--- What the engine keeps, and the statements with which it does.
+local M = {}
+
+local VERSION = 1
+
+local TABLES = [[
+create table if not exists setting (name text primary key, value text not null) without rowid;
+
+create table if not exists pipeline (
+  id integer primary key,
+  identifier text not null unique,
+  status text not null default 'INITIAL',   -- of the execution that started last
+  revision text);
+
+create table if not exists action (
+  id integer primary key,
+  pipeline integer not null references pipeline,
+  name text not null,
+  type text not null,
+  trigger_time text not null,
+  status text not null default 'INITIAL',
+  unique (pipeline, name));
+
+create table if not exists member (
+  id integer primary key,
+  email text not null unique,
+  name text not null);
+
+create table if not exists execution (
+  pipeline integer not null references pipeline,
+  number integer not null,                  -- from 1 within the pipeline
+  status text not null,
+  priority text not null,
+  revision text not null,
+  from_revision text,
+  ref_kind text not null,
+  ref_name text not null,
+  comment text not null,
+  refresh integer not null,
+  clear_cache integer not null,
+  secret integer not null,                  -- whether the request had encrypted variables, which are not here
+  request text not null,                    -- with encrypted values masked
+  delay_until real,                         -- dates are in seconds since 1970
+  created real not null,
+  started real,
+  finished real,
+  primary key (pipeline, number)) without rowid;
+
+create table if not exists action_execution (
+  id integer primary key,
+  pipeline integer not null,
+  number integer not null,
+  position integer not null,                -- from 1, in the order of the pipeline
+  action integer not null references action,
+  status text not null,
+  progress integer not null default 0,
+  started real,
+  finished real,
+  message text,
+  process text,                             -- what runs it, see orphan.lua
+  unique (pipeline, number, position));
+
+create table if not exists log (
+  action_execution integer not null references action_execution,
+  first integer not null,                   -- the number of the first line, from 0
+  lines integer not null,
+  text text not null,
+  primary key (action_execution, first));
+
+create table if not exists folder (
+  path text primary key,
+  revision text) without rowid;             -- null while it is being checked out
+]]
+
+local STATEMENTS = {
+  setting = "select value from setting where name = ?",
+  set_setting = "insert or replace into setting (name, value) values (?, ?)",
+
+  pipelines = "select * from pipeline order by id",
+  add_pipeline = "insert into pipeline (identifier) values (?)",
+  touch_pipeline = "update pipeline set status = ?2, revision = coalesce(?3, revision) where id = ?1",
+
+  actions = "select * from action order by id",
+  add_action = "insert into action (pipeline, name, type, trigger_time) values (?, ?, ?, ?)",
+  change_action = "update action set type = ?2, trigger_time = ?3 where id = ?1",
+  touch_action = "update action set status = ?2 where id = ?1",
+
+  members = "select * from member order by id",
+  add_member = "insert into member (email, name) values (?, ?)",
+
+  add_execution = [[
+    insert into execution (pipeline, number, status, priority, revision, from_revision, ref_kind, ref_name, comment,
+      refresh, clear_cache, secret, request, delay_until, created)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+  execution = "select * from execution where pipeline = ? and number = ?",
+  executions = [[
+    select * from execution where pipeline = ?1 and number <= ?2 order by number desc limit ?3]],
+  last_executions = "select pipeline, max(number) as number, revision from execution group by pipeline",
+  unfinished = [[
+    select * from execution where status in ('ENQUEUED', 'INPROGRESS', 'TERMINATING') order by pipeline, number]],
+  start_execution = "update execution set status = 'INPROGRESS', started = ?3 where pipeline = ?1 and number = ?2",
+  change_execution = "update execution set status = ?3 where pipeline = ?1 and number = ?2",
+  finish_execution = "update execution set status = ?3, finished = ?4 where pipeline = ?1 and number = ?2",
+
+  add_action_execution = [[
+    insert into action_execution (pipeline, number, position, action, status) values (?, ?, ?, ?, ?)]],
+  action_executions = [[
+    select e.*, a.name, a.type, a.trigger_time, a.status as last_status from action_execution e
+    join action a on a.id = e.action where e.pipeline = ? and e.number = ? order by e.position]],
+  start_action = "update action_execution set status = 'INPROGRESS', started = ?2 where id = ?1",
+  progress_action = "update action_execution set progress = ?2 where id = ?1",
+  finish_action = [[
+    update action_execution set status = ?2, finished = ?3, message = ?4,
+      progress = case ?2 when 'SUCCESSFUL' then 100 else progress end
+    where id = ?1]],
+  set_process = "update action_execution set process = ?2 where id = ?1",
+  skip_action = "update action_execution set status = ?2 where id = ?1",
+
+  add_log = "insert into log (action_execution, first, lines, text) values (?, ?, ?, ?)",
+  read_log = [[
+    select first, text from log
+    where action_execution = ?1 and first + lines > ?2 and first < ?3 order by first]],
+  log_length = [[
+    select first + lines as length from log where action_execution = ? order by first desc limit 1]],
+
+  folder = "select revision from folder where path = ?",
+  set_folder = "insert or replace into folder (path, revision) values (?, ?)",
+  forget_folder = "delete from folder where path = ?",
+}
+
+---Makes what is missing, takes the store for this process alone, and prepares the statements.
+---@param store host.Store
+---@return table<string, host.Statement> sql raises when another process has the store, or a newer engine made it
+function M.prepare(store)
+  store:execute "pragma locking_mode = exclusive"
+  local version = store:prepare("pragma user_version"):row().user_version
+  if version > VERSION then
+    error({ message = "it was made by a newer moonsail; use that one, or another state folder" }, 0)
+  end
+  store:execute(TABLES)
+  store:execute(("pragma user_version = %d"):format(VERSION))
+  local sql = {}
+  for name, text in pairs(STATEMENTS) do sql[name] = store:prepare(text) end
+  return sql
+end
+
+return M

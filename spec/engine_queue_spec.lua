@@ -1,0 +1,47 @@
+local queue = require "moonsail.engine.queue"
+
+local function take_all(q)
+  local taken = {}
+  for pipeline, number in function() return q:take() end do table.insert(taken, pipeline .. "#" .. number) end
+  return taken
+end
+
+describe("engine.queue", function()
+  it("puts priority before age", function()
+    local q = queue.new(10)
+    q:push(1, 1, "NORMAL", true)
+    q:push(1, 2, "LOW", true)
+    q:push(1, 3, "HIGH", true)
+    q:push(1, 4, "NORMAL", true)
+    assert.same({ "1#3", "1#1", "1#4", "1#2" }, take_all(q))
+  end)
+
+  it("runs one of a pipeline at a time, and pipelines side by side", function()
+    local q = queue.new(10)
+    q:push(1, 1, "NORMAL", false)
+    q:push(1, 2, "NORMAL", false)
+    q:push(2, 1, "NORMAL", false)
+    local taken = take_all(q)
+    table.sort(taken)
+    assert.same({ "1#1", "2#1" }, taken)
+    q:done(1)
+    assert.same({ "1#2" }, take_all(q))
+  end)
+
+  it("never runs more than its limit at once, and serves lanes in turn", function()
+    local q = queue.new(1)
+    for number = 1, 3 do
+      q:push(1, number, "NORMAL", true)
+      q:push(2, number, "NORMAL", true)
+    end
+    local order = {}
+    for _ = 1, 6 do
+      local pipeline, number = q:take()
+      assert.is_nil(q:take())
+      table.insert(order, pipeline)
+      assert.is_number(number)
+      q:done(pipeline)
+    end
+    for index = 3, 6 do assert.equal(order[index - 2], order[index]) end
+  end)
+end)

@@ -1,0 +1,128 @@
+local json = require "host.json"
+local moonsail = require "spec.support.moonsail"
+local process = require "host.process"
+local repository = require "spec.support.repository"
+local support = require "spec.support.engine"
+
+local BUDDY = [[
+- pipeline: slow
+  actions:
+  - action: Before
+    type: SLEEP
+    sleep_in_sec: 0
+  - action: Wait
+    type: BUILD
+    execute_commands: ["echo waiting", "[ -z \"$PID\" ] || { echo $$ > \"$PID\"; sleep 30; }"]
+  - action: After
+    type: SLEEP
+    sleep_in_sec: 0
+]]
+
+-- An engine of its own process, which tells its endpoint and token and then serves until it is killed.
+local CHILD = [[
+local engine = require "moonsail.engine"
+local e = assert(engine.start { repository = %q, project = "site", state = %q })
+print(e.endpoint, e.token)
+io.stdout:flush()
+require "host.task".sleep(60)
+]]
+
+-- Whether a process still runs; a zombie, which only waits for its parent to look, does not.
+local function alive(pid)
+  local file <close> = io.open(("/proc/%s/stat"):format(pid), "r")
+  return file ~= nil and not file:read "a":find ") Z"
+end
+
+describe("engine", function()
+  local repo, folder
+
+  before_each(function()
+    repo = repository.new()
+    repo:commit { ["buddy.yml"] = BUDDY }
+    folder = repository.folder()
+  end)
+
+  after_each(function()
+    repo:close()
+    folder:close()
+  end)
+
+  local function start() return support.start(repo, { state = folder.path .. "/state", kill_after = 0.1 }) end
+
+  -- One that runs, one that is queued, and one that is queued with an encrypted variable.
+  local function fill(e)
+    local forever = { { key = "PID", value = folder.path .. "/pid" } }
+    local running = e:until_status(e:run("slow", { variables = forever }), "INPROGRESS")
+    local queued = e:run("slow", { comment = "kept" })
+    local secret = e:run("slow", { variables = { { key = "PASS", value = "hunter2", encrypted = true } } })
+    return running, queued, secret
+  end
+
+  local function check(e, running, queued, secret)
+    local function again(execution)
+      return e:get((e:path(execution)))
+    end
+    assert.equal("SUCCESSFUL", e:finished(queued).status)
+    assert.equal("kept", again(queued).comment)
+    local ended = again(running)
+    assert.equal("FAILED", ended.status)
+    assert.equal("SUCCESSFUL", e:action(ended, "Before").status)
+    assert.equal("FAILED", e:action(ended, "Wait").status)
+    assert.equal("NOT_EXECUTED", e:action(ended, "After").status)
+    assert.equal("The engine stopped while this execution ran", e:action(ended, "Wait").error_message)
+    local lines = e:log(ended, "Wait")
+    assert.equal("The engine stopped while this execution ran", lines[#lines])
+    local lost = again(secret)
+    assert.equal("FAILED", lost.status)
+    assert.matches("only kept in memory", e:action(lost, "Before").error_message)
+    assert.equal("NOT_EXECUTED", e:action(lost, "Wait").status)
+    assert.equal(ended.pipeline.id, again(queued).pipeline.id)
+    assert.equal(secret.id + 1, e:run("slow").id)
+    e:finished(queued)
+  end
+
+  it("goes on after it was closed", function()
+    local before = start()
+    local running, queued, secret = fill(before)
+    before:close()
+    local e <close> = start()
+    check(e, running, queued, secret)
+  end)
+
+  it("goes on after kill -9, with the same ids", function()
+    local child <close> = assert(process.spawn {
+      command = { moonsail.path, "eval", CHILD:format(repo.path, folder.path .. "/state") },
+    })
+    local output = ""
+    while not output:find "\n" do output = output .. assert(child:read()) end
+    local endpoint, token = output:match "^(%S+)\t(%S+)"
+    local client = support.client(endpoint, token)
+    local running, queued, secret = fill(client)
+    local sleeper = folder.path .. "/pid"
+    client:eventually(function() return io.open(sleeper) end):close()
+    local pid = io.open(sleeper):read "l"
+    child:kill "SIGKILL"
+    child:wait()
+    assert.is_true(alive(pid))
+    local e <close> = start()
+    client:eventually(function() return not alive(pid) end)
+    assert.equal(token, e.token)
+    check(e, running, queued, secret)
+  end)
+
+  it("keeps showing executions whose commits are gone", function()
+    local before = start()
+    local done = before:finished(before:run "slow")
+    before:close()
+    repo:git("update-ref", "-d", "refs/heads/main")
+    repo:git("reflog", "expire", "--expire=now", "--all")
+    repo:git("gc", "--quiet", "--prune=now")
+    local e <close> = start()
+    local shown = e:get(e:path(done))
+    assert.equal("SUCCESSFUL", shown.status)
+    assert.equal(done.to_revision.revision, shown.to_revision.revision)
+    assert.equal(json.null, shown.to_revision.message)
+    assert.equal("Wait", shown.action_executions[2].action.name)
+    assert.equal("slow", shown.pipeline.identifier)
+  end)
+end)
