@@ -95,14 +95,16 @@ struct Http {
 };
 
 /* A socket of libcurl's and what is watched on it. Telling the kernel is the costly part, so interest that libcurl
- * drops is only forgotten when an event comes that nobody wants. */
+ * drops in an established connection is only forgotten when an event comes that nobody wants. Any other socket
+ * (half a connection, the pipe of a name resolution) libcurl may close without a word before it says
+ * CURL_POLL_REMOVE, so with that word it is forgotten at once. */
 typedef struct Socket {
   uv_poll_t poll; /* first: its close callback frees the whole */
   Http *http;
   int fd;
-  int wanted;  /* CURL_POLL_IN | CURL_POLL_OUT */
-  int watched; /* the same, as the kernel knows it */
-  bool ours;   /* opened by us: lives as long as its descriptor, and not as long as libcurl's interest */
+  int wanted;       /* CURL_POLL_IN | CURL_POLL_OUT */
+  int watched;      /* the same, as the kernel knows it */
+  bool established; /* a connection that carries requests: libcurl tells us before it closes it */
 } Socket;
 
 struct Transfer {
@@ -123,6 +125,7 @@ struct Transfer {
   double connect_timeout;
   CURLcode result;
   bool active;     /* libcurl has it */
+  bool connected;  /* from when it could send until a socket is opened for it, or its answer's head has ended */
   bool idempotent; /* may be sent again */
   bool sent;       /* the request, or a part of it, has left */
   bool answered;   /* since then something has come back */
@@ -213,7 +216,7 @@ static void socket_watch(Socket *s) {
     uv_poll_start(&s->poll, events, on_poll);
 }
 
-static Socket *socket_new(Http *http, int fd, bool ours) {
+static Socket *socket_new(Http *http, int fd) {
   if (fd >= http->socket_count) {
     int count = fd < 32 ? 64 : fd * 2;
     Socket **sockets = realloc(http->sockets, (size_t)count * sizeof *sockets);
@@ -231,7 +234,6 @@ static Socket *socket_new(Http *http, int fd, bool ours) {
   uv_unref((uv_handle_t *)&s->poll); /* what keeps the loop alive is a request's alarm */
   s->http = http;
   s->fd = fd;
-  s->ours = ours;
   return http->sockets[fd] = s;
 }
 
@@ -241,12 +243,30 @@ static void socket_close(Socket *s) {
   uv_close((uv_handle_t *)&s->poll, on_socket_closed);
 }
 
+/* What was watched under this number is gone, if anything was. libcurl, which tells of changes only, may believe
+ * that the new socket is watched in its place. */
+static bool socket_renew(Http *http, int fd) {
+  Socket *stale = fd < http->socket_count ? http->sockets[fd] : NULL;
+  if (stale == NULL)
+    return true;
+  int wanted = stale->wanted;
+  socket_close(stale);
+  Socket *s = socket_new(http, fd);
+  if (s == NULL)
+    return false;
+  s->wanted = wanted;
+  socket_watch(s);
+  return true;
+}
+
 static curl_socket_t on_open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address) {
   (void)purpose;
+  Transfer *t = data;
   int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
   if (fd < 0)
     return CURL_SOCKET_BAD;
-  if (socket_new(data, fd, true) != NULL)
+  t->connected = false;
+  if (socket_renew(t->http, fd))
     return fd;
   close(fd);
   return CURL_SOCKET_BAD;
@@ -259,21 +279,25 @@ static int on_close_socket(void *data, curl_socket_t fd) {
   return close(fd);
 }
 
-/* libcurl says what it wants of a socket. One that it opened itself, such as the pipe of a name resolution, it also
- * closes itself, right after it says CURL_POLL_REMOVE. */
+/* libcurl says what it wants of a socket, on behalf of a transfer. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *unused) {
-  (void)easy;
   (void)unused;
   Http *http = data;
   Socket *s = fd < http->socket_count ? http->sockets[fd] : NULL;
-  if (s == NULL && what != CURL_POLL_REMOVE)
-    s = socket_new(http, fd, false);
-  if (s == NULL)
-    return what == CURL_POLL_REMOVE ? 0 : -1;
+  if (what == CURL_POLL_REMOVE) {
+    if (s != NULL && s->established)
+      s->wanted = 0;
+    else if (s != NULL)
+      socket_close(s);
+    return 0;
+  }
+  if (s == NULL && (s = socket_new(http, fd)) == NULL)
+    return -1;
+  Transfer *t = NULL;
+  http->curl.curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
+  s->established |= t != NULL && t->connected;
   s->wanted = what & CURL_POLL_INOUT;
-  if (what == CURL_POLL_REMOVE && !s->ours)
-    socket_close(s);
-  else if ((s->wanted & ~s->watched) != 0)
+  if ((s->wanted & ~s->watched) != 0)
     socket_watch(s);
   return 0;
 }
@@ -348,7 +372,7 @@ static int on_ready_to_send(void *data, char *peer, char *local, int peer_port, 
   t->worn |= again;
   if (again && !t->idempotent)
     return CURL_PREREQFUNC_ABORT;
-  t->sent = true;
+  t->sent = t->connected = true;
   t->answered = false;
   return CURL_PREREQFUNC_OK;
 }
@@ -405,6 +429,7 @@ static size_t on_header(char *line, size_t unit, size_t count, void *data) {
     begin_head(t, line, length);
   } else if (length == 0) {
     t->head_ended = !t->interim;
+    t->connected &= t->interim;                                /* after a redirect its sockets are others */
   } else if (!t->head_ended && !add_header(t, line, length)) { /* after the end: trailers */
     t->no_memory = true;
     return 0;
@@ -506,7 +531,7 @@ static bool set_options(Transfer *t) {
   SET(CURLOPT_USERAGENT, "moonsail/" MOONSAIL_VERSION);
   SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-  SET(CURLOPT_OPENSOCKETDATA, t->http);
+  SET(CURLOPT_OPENSOCKETDATA, t);
   SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
   SET(CURLOPT_CLOSESOCKETDATA, t->http);
   SET(CURLOPT_PREREQFUNCTION, on_ready_to_send);
@@ -644,7 +669,7 @@ static bool set_method(Transfer *t, const Request *r) {
 static void forget_last(Transfer *t) {
   t->received = 0;
   t->result = CURLE_OK;
-  t->sent = t->answered = t->head_ended = t->paused = false;
+  t->sent = t->connected = t->answered = t->head_ended = t->paused = false;
   t->timed_out = t->too_large = t->no_memory = false;
   t->error[0] = '\0';
 }
