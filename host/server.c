@@ -304,11 +304,11 @@ static int build_rejection(lua_State *L) {
     lua_setfield(L, -2, "status");
     lua_pushfstring(L, "%s\n", lua_tostring(L, 3));
     lua_setfield(L, -2, "body");
+    lua_replace(L, 2);
   } else {
     lua_insert(L, 2);
     lua_call(L, 2, 1);
   }
-  lua_replace(L, 2);
   lua_settop(L, 2);
   return build_response(L);
 }
