@@ -38,12 +38,13 @@ describe("the display of a pipe", function()
     build.last_status = "FAILED"
     screen:finished(build, { action(1, "Compile", "SUCCESSFUL"), action(2, "Test", "FAILED") })
     assert.equal(table.concat({
-      "build #3: started, http://x/3",
+      "build #3: sent, http://x/3",
+      "build #3: INPROGRESS",
       "build #3: Compile: started",
       "build #3: Compile: SUCCESSFUL",
       "build #3: Test: started",
       "build #3: Test: FAILED",
-      "build #3: FAILED after 0:00",
+      "build #3: FAILED after 0.0 s",
     }, "\n") .. "\n", take())
   end)
 
@@ -77,8 +78,8 @@ describe("the display of a terminal", function()
     build.last_status = "INPROGRESS"
     screen:changed(build, { action(1, "Compile", "INPROGRESS", 40), action(2, "Test", "INITIAL") })
     local first = take()
-    assert.equal("● build #3  INPROGRESS  0:00  http://x/3\n" ..
-      "    ● Compile                                 0:00  40%\n    · Test\n", first)
+    assert.equal("● build #3  INPROGRESS  0.0 s  http://x/3\n" ..
+      "    ● Compile                                 0.0 s  40%\n    · Test\n", first)
     screen:changed(build, { action(1, "Compile", "SUCCESSFUL"), action(2, "Test", "INPROGRESS") })
     local second = take()
     assert.equal("\r\27[3A\27[J", second:sub(1, 8))
@@ -91,7 +92,7 @@ describe("the display of a terminal", function()
     take()
     build.last_status = "FAILED"
     screen:finished(build, { action(1, "Compile", "FAILED") })
-    assert.equal("\r\27[1A\27[J✗ build #3  FAILED  0:00  http://x/3\n    ✗ Compile\n", take())
+    assert.equal("\r\27[1A\27[J✗ build #3  FAILED  0.0 s  http://x/3\n    ✗ Compile\n", take())
     screen:print "next\n"
     assert.equal("next\n", take())
   end)

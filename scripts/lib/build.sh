@@ -6,7 +6,7 @@ libmicrohttpd-dev libsqlite3-dev libgit2-dev"
 run_packages="lua-cjson lua-yaml lua-argparse git ca-certificates"
 
 say() {
-  printf '%s\n' "$*" >&2
+  printf '%s\n' "$@" >&2
 }
 
 die() {

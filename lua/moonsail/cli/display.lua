@@ -14,6 +14,7 @@ local WAITING_MARK = { "·", 90 }
 local FRAME_SECONDS = 0.2
 
 local function duration(seconds)
+  if seconds < 60 then return ("%.1f s"):format(seconds) end
   seconds = math.max(0, math.floor(seconds + 0.5))
   if seconds < 3600 then return ("%d:%02d"):format(seconds // 60, seconds % 60) end
   return ("%d:%02d:%02d"):format(seconds // 3600, seconds // 60 % 60, seconds % 60)
@@ -40,8 +41,8 @@ function Plain:line(...)
 end
 
 function Plain:started(execution)
-  self.since[execution], self.seen[execution] = task.monotonic(), {}
-  self:line("%s: started, %s", title(execution), execution.url or "")
+  self.since[execution], self.seen[execution] = task.monotonic(), { status = execution.last_status }
+  self:line("%s: sent, %s", title(execution), execution.url or "")
 end
 
 local function action_text(action)
@@ -52,9 +53,7 @@ function Plain:changed(execution, actions)
   local seen = self.seen[execution] or {}
   self.seen[execution] = seen
   if execution.last_status and execution.last_status ~= seen.status then
-    if seen.status or execution.last_status ~= "INPROGRESS" then
-      self:line("%s: %s", title(execution), execution.last_status)
-    end
+    self:line("%s: %s", title(execution), execution.last_status)
     seen.status = execution.last_status
   end
   for _, action in ipairs(actions or {}) do

@@ -122,6 +122,22 @@ local function run_recipe(path, session)
   check()
 end
 
+local TAIL = 12 -- lines of a failed action's log
+
+-- What failed says why in its log, so its end is shown at once.
+local function show_failure(problem)
+  for _, action in ipairs(problem.actions or {}) do
+    if action.status == "FAILED" then
+      local ok, lines = pcall(problem.execution.logs, problem.execution, action.id)
+      if ok and #lines > 0 then
+        local first = math.max(1, #lines - TAIL + 1)
+        local head = ("the log of '%s'%s:\n  | "):format(action.name, first > 1 and ", its end" or "")
+        terminal.write("stderr", head .. table.concat(lines, "\n  | ", first) .. "\n")
+      end
+    end
+  end
+end
+
 return function(arguments)
   local ok, settings, path, rest = pcall(split, arguments)
   if not ok then return report.error(settings) end
@@ -139,5 +155,6 @@ return function(arguments)
   local recipe = task.spawn(helping and show_help or run_recipe, path, session)
   local done, problem = pcall(recipe.join, recipe)
   if done then return 0 end
+  if errors.is(problem) and problem.kind == "execution" then show_failure(problem) end
   return report.error(problem, path)
 end

@@ -29,7 +29,7 @@ end
 function M.finish(name)
   local pid, started = name:match "^(%d+)@(%d+)$"
   if not pid or start_time(tonumber(pid)) ~= started then return false end
-  process.run { command = { "sh", "-c", 'kill -KILL -- "-$1"', "sh", pid } }
+  process.run { command = { "sh", "-c", 'kill -s KILL -- "-$1"', "sh", pid } }
   return true
 end
 
