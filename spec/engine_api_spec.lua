@@ -1,5 +1,6 @@
 local engine = require "moonsail.engine"
 local json = require "host.json"
+local process = require "host.process"
 local repository = require "spec.support.repository"
 local support = require "spec.support.engine"
 local task = require "host.task"
@@ -104,8 +105,15 @@ describe("engine", function()
       end
     end)
 
-    it("answers 413 for a body that is too large", function()
-      assert.equal(413, (e:call("POST", e:executions "build", ("x"):rep(2 * 1024 * 1024))))
+    it("answers 413 for a body that is too large, before it is sent", function()
+      local answer = process.run { command = { "bash", "-c", [[
+        exec 3<>"/dev/tcp/127.0.0.1/$1"
+        printf 'POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n' "$2" >&3
+        timeout 10 cat <&3
+      ]], "bash", e.engine.endpoint:match "%d+$", e:executions "build" } }.stdout
+      assert.matches("^HTTP/1.1 413 ", answer)
+      assert.matches("X%-Rate%-Limit%-Limit: 5000", answer)
+      assert.matches("{\"errors\":%[{\"message\":", answer)
     end)
 
     it("sends the rate limit and the scopes with every answer", function()
@@ -441,7 +449,6 @@ describe("engine", function()
       local after <close> = support.start(repo, { state = folder.path .. "/x" })
       assert.equal(before.token, after.token)
       assert.matches("^%x+-%x+-4%x+-[89ab]%x+-%x+$", before.token)
-      local process = require "host.process"
       local modes = process.run { command = { "stat", "-c", "%a", folder.path .. "/x", after.engine.token_file,
         folder.path .. "/x/engine.db" } }.stdout
       assert.equal("700\n600\n600\n", modes)
