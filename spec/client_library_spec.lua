@@ -70,10 +70,10 @@ describe("sail", function()
     end)
 
     it("reveals a secret to the server only", function()
-      local home = sail.secret "HOME"
+      local home = sail.secret "PATH"
       local headers = { ["x-home"] = home }
       local answer = sail.http.get { url = api.url .. "/x", headers = headers }
-      assert.equal(os.getenv "HOME", answer:json().headers["x-home"])
+      assert.equal(os.getenv "PATH", answer:json().headers["x-home"])
       assert.equal(home, headers["x-home"])
     end)
 
@@ -121,9 +121,9 @@ describe("sail", function()
 
     it("reveals a secret to the command only", function()
       local result = sail.run {
-        "sh", "-c", 'printf %s "$SECRET"', environment = { SECRET = sail.secret "HOME", PATH = os.getenv "PATH" },
+        "sh", "-c", 'printf %s "$SECRET"', environment = { SECRET = sail.secret "PATH", PATH = os.getenv "PATH" },
       }
-      assert.equal(os.getenv "HOME", result.stdout)
+      assert.equal(os.getenv "PATH", result.stdout)
     end)
 
     it("refuses no command, and an option that it does not know", function()
@@ -236,8 +236,8 @@ describe("sail", function()
       sail.now()
       sail.date "%Y"
       sail.sleep(0)
-      sail.env "HOME"
-      sail.secret "HOME"
+      sail.env "PATH"
+      sail.secret "PATH"
       sail.print "x"
       sail.http.get(api.url .. "/x")
       sail.http.post { url = api.url .. "/x", body = "" }
