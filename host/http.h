@@ -88,7 +88,6 @@ struct Transfer {
   bool streamed;   /* there is an on_data */
   bool worn;       /* libcurl counts what it sends again over the handle's whole life, and gives up at five */
   bool paused;     /* libcurl holds data back until we have room */
-  bool timed_out;
   bool too_large;
   bool no_memory;
   char error[CURL_ERROR_SIZE];
@@ -107,7 +106,7 @@ typedef struct Request {
   lua_Integer redirects;
   size_t header_count;
   size_t header_size; /* of their text */
-  unsigned given;     /* a bit for each of own_lines that it replaces */
+  unsigned given;     /* a bit for each line of our own that it replaces: transfer_own_line */
 } Request;
 
 /* The stack of a request. Its strings stay there while it waits, whatever happens to its table. */

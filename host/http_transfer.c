@@ -115,7 +115,6 @@ static size_t on_body(char *data, size_t unit, size_t count, void *transfer) {
 static void on_too_late(Host *host, Alarm *alarm) {
   (void)host;
   Transfer *t = (Transfer *)((char *)alarm - offsetof(Transfer, alarm));
-  t->timed_out = true;
   transfer_end(t, CURLE_OPERATION_TIMEDOUT);
 }
 
@@ -337,7 +336,7 @@ static void forget_last(Transfer *t) {
   t->received = 0;
   t->result = CURLE_OK;
   t->sent = t->connected = t->answered = t->head_ended = t->paused = false;
-  t->timed_out = t->too_large = t->no_memory = false;
+  t->too_large = t->no_memory = false;
   t->error[0] = '\0';
 }
 

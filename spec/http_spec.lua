@@ -466,6 +466,54 @@ describe("host.http", function()
     end)
   end)
 
+  describe("half a connection", function()
+    ---A port that lets nobody in: its queue is full and nobody empties it.
+    local function full_port()
+      local child = assert(process.spawn { merge = true, command = { "perl", "-MIO::Socket::INET", "-e", [[
+        my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1) or die;
+        my %to = (PeerAddr => "127.0.0.1", PeerPort => $server->sockport, Blocking => 0);
+        my @held = map { IO::Socket::INET->new(%to) } 1 .. 8;
+        $| = 1;
+        print $server->sockport, "\n";
+        sleep 60;
+      ]] } })
+      local line = assert(child:read())
+      return child, tonumber(line)
+    end
+
+    it("is given up in time, and its number serves whatever comes next", function()
+      local raw <close> = raw_server()
+      local full <close>, port = full_port()
+      local there = raw.url:gsub("127.0.0.1", "localhost")
+      assert.truthy(full.pid)
+      local ways = {
+        function() return "timeout", { url = "http://127.0.0.1:" .. port, body = "x", connect_timeout = 0.02 } end,
+        function() return "timeout", { url = "http://127.0.0.1:" .. port, timeout = 0.01 } end,
+        function() return "timeout", { url = raw.url:gsub("http", "https"), connect_timeout = 0.02 } end,
+        function() return "connect", { url = "http://localhost:1" } end,
+        function() return nil, { url = there .. "/last" } end,
+        function() return nil, { url = ("%s/redirect?302,%s/last"):format(raw.url, there), redirects = 1 } end,
+      }
+      local numbers = {}
+      for i = 1, 120 do numbers[i] = i end
+      task.map(numbers, { limit = 12 }, function(i)
+        local code, request = ways[i % #ways + 1]()
+        if i % 4 == 0 then
+          local child = task.spawn(http.request, request)
+          for _ = 1, i % 11 do task.yield() end
+          child:cancel()
+          pcall(child.join, child)
+          if i % 20 == 0 then assert.equal("hi\n", assert(process.run { command = { "echo", "hi" } }).stdout) end
+          return
+        end
+        local answer, message, found, sent = http.request(request)
+        assert.equal(code, found, message)
+        assert.equal(code == nil, answer ~= nil)
+        if code then assert.is_false(sent) end
+      end)
+    end)
+  end)
+
   describe("on_data", function()
     it("is given the pieces in order, and the answer's body is empty", function()
       local listening <close> = echo_server()
