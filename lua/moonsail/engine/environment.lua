@@ -70,15 +70,15 @@ local function add_changes(environment, project, e)
 end
 
 local function add_execution(environment, job)
-  local e, url = job.execution, job.urls:execution_web(job.execution)
+  local e, place = job.execution, job.urls:execution(job.execution)
   set(environment, "ID", e.number)
-  set(environment, "URL", url)
+  set(environment, "URL", place.web)
   set(environment, "COMMENT", e.comment)
   set(environment, "START_DATE", date.format(e.started))
   set(environment, "REFRESH", e.refresh == 1)
   set(environment, "CLEAR_CACHE", e.clear_cache == 1)
-  set(environment, "APPROVE_URL", url .. "?approve=true")
-  environment.BUDDY_RUN_HASH = job.urls:hex(e)
+  set(environment, "APPROVE_URL", place.web .. "?approve=true")
+  environment.BUDDY_RUN_HASH = place.id
   environment.BUDDY_EXECUTION_MODE = "CLICK"
 end
 
@@ -146,7 +146,7 @@ function M.of_action(job, action, row)
   local environment = {}
   for name, value in pairs(job.environment) do environment[name] = value end
   environment.BUDDY_ACTION_ID = tostring(action.id)
-  environment.BUDDY_ACTION_RUN_HASH = job.urls:hex(job.execution, row.position)
+  environment.BUDDY_ACTION_RUN_HASH = job.urls:action_execution(job.urls:execution(job.execution), row.position)
   if job.failed then
     environment.BUDDY_FAILED_ACTION_NAME = job.failed.name
     environment.BUDDY_FAILED_ACTION_LOGS = last_lines(job, job.failed)

@@ -1,12 +1,14 @@
 --- The project: what the repository says, with the ids of the catalog attached. A revision never changes, so its
---- commit and its pipelines are read once; where a ref points is asked anew each time.
+--- commit and its pipelines are read once. Where a ref points is asked anew, but for requests that come at once.
 local definition = require "moonsail.engine.definition"
 local refs = require "moonsail.engine.refs"
 local repository = require "host.repository"
+local task = require "host.task"
 
 local M = {}
 
 local MAX_CACHED = 256 -- revisions
+local AT_ONCE = 0.001  -- seconds; git itself takes longer to end after it has moved a ref
 
 ---@class engine.Pipelines the definition at one revision
 ---@field revision? string nil without a commit
@@ -27,7 +29,7 @@ Project.__index = Project
 function M.open(path)
   local git, message, code = repository.open(path)
   if not git then return nil, message, code end
-  local self = setmetatable({ path = git.path, repository = git }, Project)
+  local self = setmetatable({ path = git.path, repository = git, asked = 0, answers = {} }, Project)
   self:forget()
   return self
 end
@@ -39,6 +41,18 @@ end
 
 function Project:forget()
   self.commits, self.definitions, self.cached = {}, {}, 0
+end
+
+-- What a question about refs was answered less than a millisecond ago, or is answered now.
+function Project:now(key, ask, ...)
+  local time = task.monotonic()
+  if time - self.asked > AT_ONCE then self.asked, self.answers = time, {} end
+  local answer = self.answers[key]
+  if answer == nil then
+    answer = ask(self.repository, ...) or false
+    self.answers[key] = answer
+  end
+  return answer
 end
 
 function Project:remember(cache, revision, value)
@@ -54,8 +68,9 @@ end
 ---@return string? revision nil when there is no such ref
 function Project:resolve(kind, name)
   if not refs.valid(name) then return nil end
-  local commit = self.repository:commit(refs.in_repository(kind, name))
-  return commit and commit.revision
+  local full = refs.in_repository(kind, name)
+  local commit = self:now(full, self.repository.commit, full)
+  return commit and commit.revision or nil
 end
 
 ---@param revision string a SHA
@@ -108,7 +123,7 @@ end
 ---@return string? revision of the default branch; nil before the first commit
 ---@return string? branch
 function Project:head()
-  local head = self.repository:head()
+  local head = self:now("HEAD", self.repository.head)
   if head then return head.revision, head.branch end
 end
 

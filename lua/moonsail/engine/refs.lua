@@ -48,8 +48,9 @@ function M.is_wild(pattern)
   return pattern:find("*", 1, true) ~= nil
 end
 
-local function glob(pattern)
-  return "^" .. pattern:gsub("[^%w*]", "%%%0"):gsub("%*", ".*") .. "$"
+local function matches(pattern, text)
+  if not M.is_wild(pattern) then return pattern == text end
+  return text:find("^" .. pattern:gsub("[^%w*]", "%%%0"):gsub("%*", ".*") .. "$") ~= nil
 end
 
 ---Whether a pattern covers a ref. A full pattern is compared with the full name, a short one with the name of a
@@ -59,9 +60,9 @@ end
 ---@param name string
 ---@return boolean
 function M.covers(pattern, kind, name)
-  if pattern:find "^refs/" then return M.full(kind, name):find(glob(pattern)) ~= nil end
+  if pattern:find "^refs/" then return matches(pattern, M.full(kind, name)) end
   if kind == "pull_request" and not pattern:find "^pull/" then return false end
-  return name:find(glob(pattern)) ~= nil
+  return matches(pattern, name)
 end
 
 return M

@@ -8,6 +8,7 @@ local task = require "host.task"
 
 local M = {}
 
+local NO_COMMIT = "The repository has no commit yet: there is nothing to run"
 local KINDS = { "branch", "tag", "pull_request" }
 
 ---The object in a body.
@@ -108,9 +109,7 @@ end
 local function current_pipeline(project, id)
   local pipelines, faults = project:pipelines()
   if not pipelines then refusal.raise(400, faults) end
-  if not pipelines.revision then
-    refusal.raise(400, "The repository has no commit yet: there is nothing to run")
-  end
+  if not pipelines.revision then refusal.raise(400, NO_COMMIT) end
   return pipelines.by_id[id] or refusal.raise(404, ("There is no pipeline %d"):format(id))
 end
 
@@ -127,11 +126,10 @@ local function pinned(project, tip, wanted)
 end
 
 local function tip_of(project, kind, name)
-  if not project:head() then
-    refusal.raise(400, "The repository has no commit yet: there is nothing to run")
-  end
-  return project:resolve(kind, name)
-    or refusal.raise(400, ("%s.name: the repository has no %s %q"):format(kind, kind:gsub("_", " "), name))
+  local tip = project:resolve(kind, name)
+  if tip then return tip end
+  if not project:head() then refusal.raise(400, NO_COMMIT) end
+  refusal.raise(400, ("%s.name: the repository has no %s %q"):format(kind, kind:gsub("_", " "), name))
 end
 
 local function pipeline_at(project, sha, id, identifier)

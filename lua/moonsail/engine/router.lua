@@ -4,6 +4,8 @@ local refusal = require "moonsail.engine.refusal"
 
 local M = {}
 
+local MAX_KNOWN = 1000 -- paths
+
 ---@class engine.Route
 ---@field handler function
 ---@field scope? string that the token needs
@@ -13,7 +15,7 @@ Router.__index = Router
 
 ---@param readers table<string, fun(text: string): any> of each parameter; nil from one: there is no such thing
 function M.new(readers)
-  return setmetatable({ readers = readers, root = { children = {} } }, Router)
+  return setmetatable({ readers = readers, root = { children = {} }, known = {}, count = 0 }, Router)
 end
 
 ---@param method string
@@ -72,23 +74,39 @@ local function methods_of(node)
   return table.concat(names, ", ")
 end
 
----The route of a request; raises a refusal: 404, 405, or 400 for a path that is none.
----@param method string
----@param path string
----@return engine.Route route
----@return table at the parameters
-function Router:find(method, path)
+function Router:walk(path)
   local node, at = self.root, {}
   for segment in path:gmatch "/([^/]*)" do
     node = node and self:step(node, segment, at)
   end
   if not node or not node.methods then refusal.raise(404, ("There is nothing at %s"):format(path)) end
-  local route = node.methods[method]
+  return { node = node, at = at }
+end
+
+-- Where a path leads stays so, since nothing that has been given an id ever loses it.
+function Router:place(path)
+  local place = self.known[path]
+  if not place then
+    place = self:walk(path)
+    if self.count >= MAX_KNOWN then self.known, self.count = {}, 0 end
+    self.known[path], self.count = place, self.count + 1
+  end
+  return place
+end
+
+---The route of a request; raises a refusal: 404, 405, or 400 for a path that is none.
+---@param method string
+---@param path string
+---@return engine.Route route
+---@return table at the parameters, not to be changed
+function Router:find(method, path)
+  local place = self:place(path)
+  local route = place.node.methods[method]
   if not route then
-    local allowed = methods_of(node)
+    local allowed = methods_of(place.node)
     refusal.raise(405, ("%s is not possible here, only %s"):format(method, allowed), { Allow = allowed })
   end
-  return route, at
+  return route, place.at
 end
 
 return M

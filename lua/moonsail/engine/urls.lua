@@ -27,12 +27,11 @@ local function segment(name)
   return (name:gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
----The 24-hex id of an execution, or of its action at `position`.
+---The 24-hex id of an execution.
 ---@param e engine.Execution
----@param position? integer
 ---@return string
-function Urls:hex(e, position)
-  return hex.make(self.seed, e.pipeline, e.number, position)
+function Urls:hex(e)
+  return hex.of_execution(self.seed, e.pipeline, e.number)
 end
 
 ---The place of the action of an execution that has this 24-hex id.
@@ -40,7 +39,7 @@ end
 ---@param id string
 ---@return integer?
 function Urls:position(e, id)
-  return hex.position(self.seed, e.pipeline, e.number, id)
+  return hex.position(self:hex(e), id)
 end
 
 function Urls:workspace_api() return self.endpoint .. "/workspaces/" .. self.workspace end
@@ -71,15 +70,27 @@ function Urls:action_web(pipeline, id) return ("%s/action/%d/edit"):format(self:
 function Urls:executions(pipeline) return ("%s/pipelines/%d/executions"):format(self.api, pipeline) end
 function Urls:executions_web(pipeline) return self:pipeline_web(pipeline) .. "/executions" end
 
-function Urls:execution(e) return ("%s/pipelines/%d/executions/%d"):format(self.api, e.pipeline, e.number) end
-
-function Urls:execution_web(e)
-  return ("%s/pipelines/pipeline/%d/execution/%s"):format(self.web, e.pipeline, self:hex(e))
+---Where an execution is.
+---@param e engine.Execution
+---@return { id: string, url: string, web: string } place with its 24-hex id
+function Urls:execution(e)
+  local id = self:hex(e)
+  return {
+    id = id,
+    url = self.api .. "/pipelines/" .. e.pipeline .. "/executions/" .. e.number,
+    web = self.web .. "/pipelines/pipeline/" .. e.pipeline .. "/execution/" .. id,
+  }
 end
 
--- Of an action of an execution, from the URLs of the execution and the 24-hex id of the action.
-
-function Urls.action_execution(_, execution, id) return execution .. "/action_executions/" .. id end
-function Urls.action_execution_web(_, execution, id) return execution .. "/?actionExecutionId=" .. id end
+---Where an action of an execution is.
+---@param place { id: string, url: string, web: string } of the execution
+---@param position integer
+---@return string id
+---@return string url
+---@return string web
+function Urls.action_execution(_, place, position)
+  local id = hex.of_action(place.id, position)
+  return id, place.url .. "/action_executions/" .. id, place.web .. "/?actionExecutionId=" .. id
+end
 
 return M

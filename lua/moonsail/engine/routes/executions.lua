@@ -107,10 +107,10 @@ local function get_logs(engine, at, request)
   local offset = page.number(request.query, "offset", 0, 0)
   local limit = math.min(page.number(request.query, "limit", 100, 1), 1000)
   local lines = lines_of(engine, row, offset, limit)
-  local id = engine.urls:hex(e, row.position)
+  local _, url, web = engine.urls:action_execution(engine.urls:execution(e), row.position)
   return json.encode {
-    url = engine.urls:action_execution(engine.urls:execution(e), id) .. "/logs",
-    html_url = engine.urls:action_execution_web(engine.urls:execution_web(e), id),
+    url = url .. "/logs",
+    html_url = web,
     offset = offset,
     element_count = #lines,
     total_element_count = row.id and action_log.length(engine.sql, row.id) or 0,

@@ -53,9 +53,9 @@ local function date_of(seconds)
   return seconds and plain(date.format(seconds)) or null
 end
 
-local function write_row(self, e, pipeline, row, log)
-  local id, terminated = self.urls:hex(e, row.position), row.status == "TERMINATED"
-  local url = self.urls:action_execution(self.urls:execution(e), id)
+local function write_row(self, place, pipeline, row, log)
+  local id, url, web = self.urls:action_execution(place, row.position)
+  local terminated = row.status == "TERMINATED"
   return write_action {
     status = plain(row.status),
     progress = text(row.progress),
@@ -63,7 +63,7 @@ local function write_row(self, e, pipeline, row, log)
       or self.pipelines:forgotten_action(self.catalog.actions[row.action]),
     action_execution_id = plain(id),
     url = plain(url),
-    html_url = plain(self.urls:action_execution_web(self.urls:execution_web(e), id)),
+    html_url = plain(web),
     start_date = date_of(row.started),
     finish_date = date_of(row.finished),
     error_message = maybe(row.message),
@@ -85,7 +85,7 @@ end
 ---@param log string JSON text of the list of lines
 ---@return string
 function View:action(e, pipeline, row, log)
-  return write_row(self, e, pipeline, row, log)
+  return write_row(self, self.urls:execution(e), pipeline, row, log)
 end
 
 local SHORT = { "url", "html_url", "id", "start_date", "finish_date", "triggeredOn", "triggered_on", "priority",
@@ -96,11 +96,11 @@ local write_short = fragment.object(SHORT, OPTIONAL)
 local write_execution = fragment.object(table.move({ "pipeline", "action_executions", "logs_removed" }, 1, 3,
   #SHORT + 1, table.move(SHORT, 1, #SHORT, 1, {})), OPTIONAL)
 
-local function members_of(self, e)
+local function members_of(self, e, place)
   local repository = self.repository
   return {
-    url = plain(self.urls:execution(e)),
-    html_url = plain(self.urls:execution_web(e)),
+    url = plain(place.url),
+    html_url = plain(place.web),
     id = text(e.number),
     start_date = date_of(e.started),
     finish_date = date_of(e.finished),
@@ -125,15 +125,15 @@ end
 ---@param e engine.Execution
 ---@return string
 function View:short(e)
-  return write_short(members_of(self, e))
+  return write_short(members_of(self, e, self.urls:execution(e)))
 end
 
 ---@param e engine.Execution
 ---@return string
 function View:full(e)
-  local pipeline, actions = self:pipeline_of(e), {}
-  for index, row in ipairs(self:action_rows(e, pipeline)) do actions[index] = write_row(self, e, pipeline, row) end
-  local members = members_of(self, e)
+  local pipeline, place, actions = self:pipeline_of(e), self.urls:execution(e), {}
+  for index, row in ipairs(self:action_rows(e, pipeline)) do actions[index] = write_row(self, place, pipeline, row) end
+  local members = members_of(self, e, place)
   members.pipeline = self.pipelines:pipeline(pipeline)
   members.action_executions = list(actions)
   members.logs_removed = "false"
