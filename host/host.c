@@ -84,7 +84,6 @@ static bool open_all(Host *host) {
   lua_pushstring(L, getenv("MOONSAIL_LUA")); /* a developer's setting: load lua/ from there */
   if (lua_pcall(L, 2, 0, 0) != LUA_OK)
     return false;
-  lua_gc(L, LUA_GCGEN, 0, 0);
   return alarms_open(host) && tasks_open(host);
 }
 

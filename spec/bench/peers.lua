@@ -120,10 +120,10 @@ await Promise.all(Array.from({ length: 64 }, worker));
 ]]
 
 M.wrk = [[
-wrk.method = "POST"
+wrk.body = os.getenv "BENCH_BODY"
+wrk.method = wrk.body and "POST" or "GET"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = os.getenv "BENCH_AUTHORIZATION"
-wrk.body = os.getenv "BENCH_BODY"
 ]]
 
 return M

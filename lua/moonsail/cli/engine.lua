@@ -13,6 +13,8 @@ local function parser()
   p:option("--project", "The project's name. Default: the repository's folder."):argname "NAME"
   p:option("--listen", "Where to listen."):argname "ADDRESS:PORT":default "127.0.0.1:0"
   p:option("--state", "The folder of the engine's state. Default: one below $XDG_STATE_HOME."):argname "PATH"
+  p:option("--rate-limit", "How many requests a token may send in a minute."):argname "N":default "5000"
+    :convert(function(text) return math.tointeger(tonumber(text)) end)
   return p
 end
 
@@ -31,7 +33,7 @@ local function serve(options)
   local address, port = listen_address(options.listen)
   local engine, problem = require("moonsail.engine").start {
     repository = options.repo, workspace = options.workspace, project = options.project, address = address, port = port,
-    state = options.state, log = say,
+    state = options.state, rate_limit = options.rate_limit, log = say,
   }
   if not engine then
     errors.raise("usage", "the engine cannot start: " .. problem, "Correct that, and start it again.")
