@@ -62,9 +62,12 @@
   X(git_strarray_dispose)                                                                                              \
   X(git_tag_message)                                                                                                   \
   X(git_tree_entry_bypath)                                                                                             \
+  X(git_tree_entry_filemode)                                                                                           \
   X(git_tree_entry_free)                                                                                               \
+  X(git_tree_entry_name)                                                                                               \
   X(git_tree_entry_to_object)                                                                                          \
-  X(git_tree_entry_type)
+  X(git_tree_entry_type)                                                                                               \
+  X(git_tree_walk)
 
 typedef struct Git {
   GIT_FUNCTIONS(LIBRARY_MEMBER)

@@ -7,10 +7,13 @@
 #include "task.h"
 
 #include <errno.h>
+#include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct Result {
   const char *code; /* NULL: it went well */
@@ -59,23 +62,63 @@ static bool make_folders(Checkout *checkout) {
   return false;
 }
 
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where) {
+  (void)status;
+  (void)type;
+  (void)where;
+  return remove(path);
+}
+
+/* Whether what lies there can stay for libgit2 to compare and write. Not a file with other names: they may be
+ * outside of the folder. */
+static bool is_kind(mode_t mode, nlink_t links, git_filemode_t wanted) {
+  switch (wanted) {
+  case GIT_FILEMODE_TREE:
+  case GIT_FILEMODE_COMMIT: return S_ISDIR(mode);
+  case GIT_FILEMODE_LINK: return S_ISLNK(mode);
+  default: return S_ISREG(mode) && links == 1;
+  }
+}
+
+/* Removes what lies in the place of an entry and is of another kind. Positive: there is nothing below. */
+static int clear_place(const char *root, const git_tree_entry *entry, void *data) {
+  const Checkout *checkout = data;
+  const Git *g = &checkout->git->api;
+  char path[PATH_MAX];
+  struct stat found;
+  int length = snprintf(path, sizeof path, "%s/%s%s", checkout->directory, root, g->git_tree_entry_name(entry));
+  if (length >= (int)sizeof path)
+    return 1; /* libgit2 will refuse it too */
+  if (lstat(path, &found) != 0)
+    return 1;
+  if (is_kind(found.st_mode, found.st_nlink, g->git_tree_entry_filemode(entry)))
+    return 0;
+  if (S_ISDIR(found.st_mode))
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+  else
+    unlink(path);
+  return lstat(path, &found) == 0 ? -1 : 1;
+}
+
 /* The tree is its own baseline: what differs from it is written anew, what is missing is made, what equals it keeps
- * its time of change, and what it does not have is left alone. libgit2 replaces a symbolic link that is in the way
- * of a folder or file, and refuses paths such as .git/hooks. */
-static int write_tree(const Git *g, git_repository *repository, git_index *index, git_object *tree,
-                      const char *directory) {
+ * its time of change, and what it does not have is left alone. libgit2 would write through a symbolic link that is
+ * in the way, so these go first. The index has refused names such as .. and .git by then. */
+static int write_tree(Checkout *checkout, git_repository *repository, git_index *index, git_tree *tree) {
+  const Git *g = &checkout->git->api;
   git_checkout_options options = {
     .version = GIT_CHECKOUT_OPTIONS_VERSION,
     .checkout_strategy = GIT_CHECKOUT_FORCE | GIT_CHECKOUT_DONT_UPDATE_INDEX | GIT_CHECKOUT_NO_REFRESH,
-    .target_directory = directory,
-    .baseline = (git_tree *)tree,
+    .target_directory = checkout->directory,
+    .baseline = tree,
   };
-  int err = g->git_index_read_tree(index, (git_tree *)tree);
+  int err = g->git_index_read_tree(index, tree);
   if (err == 0)
-    err = g->git_repository_set_workdir(repository, directory, 0);
+    err = g->git_repository_set_workdir(repository, checkout->directory, 0);
   if (err == 0)
     err = g->git_repository_set_index(repository, index);
-  return err == 0 ? g->git_checkout_tree(repository, tree, &options) : err;
+  if (err == 0)
+    err = g->git_tree_walk(tree, GIT_TREEWALK_PRE, clear_place, checkout);
+  return err == 0 ? g->git_checkout_tree(repository, (git_object *)tree, &options) : err;
 }
 
 static int check_out(Checkout *checkout) {
@@ -89,7 +132,7 @@ static int check_out(Checkout *checkout) {
   if (err == 0)
     err = g->git_index_new(&index);
   if (err == 0)
-    err = write_tree(g, repository, index, tree, checkout->directory);
+    err = write_tree(checkout, repository, index, (git_tree *)tree);
   g->git_object_free(tree);
   g->git_index_free(index);
   g->git_repository_free(repository);
