@@ -115,7 +115,28 @@ git_object *repository_resolve(lua_State *L, const Held *repository, const char 
 /* A string argument without a NUL in it. */
 const char *repository_check_text(lua_State *L, int arg);
 
-/* repository_checkout.c */
+/* [-0, +1, m] A userdata that owns nothing yet, and frees what it owns when it leaves the stack. */
+Held *repository_hold(lua_State *L, HeldKind kind);
+
+/* [-0, +3, m] nil, message, code from what libgit2 has returned; `what` was being done. */
+int repository_fail(lua_State *L, const Held *repository, int err, const char *what);
+
+const char *repository_reason(const Git *g); /* of libgit2's last error */
+const char *repository_code(int err);
+
+/* [-0, +1, m] */
+void repository_push_oid(lua_State *L, const Git *g, const git_oid *oid);
+
+/* [-0, +1, m] A text of git's as UTF-8; `encoding` is what its commit says, or NULL. */
+void repository_push_text(lua_State *L, const char *text, const char *encoding);
+
+/* The methods that have files of their own. */
+int l_repository_branches(lua_State *L);
 int l_repository_checkout(lua_State *L);
+int l_repository_commit(lua_State *L);
+int l_repository_commits(lua_State *L);
+int l_repository_head(lua_State *L);
+int l_repository_pull_requests(lua_State *L);
+int l_repository_tags(lua_State *L);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,6 +81,21 @@ static bool is_kind(mode_t mode, nlink_t links, git_filemode_t wanted) {
   }
 }
 
+/* Refuses a tree that would write elsewhere: git makes none, but whoever pushes can. libgit2 refuses them too, and
+ * more that only other systems take for .git, but not before it has leaked a little. */
+static int check_name(const char *root, const git_tree_entry *entry, void *data) {
+  Checkout *checkout = data;
+  const char *name = checkout->git->api.git_tree_entry_name(entry);
+  if (name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+      strcasecmp(name, ".git") != 0)
+    return 0;
+  checkout->result.code = "EGIT";
+  snprintf(checkout->result.message, sizeof checkout->result.message,
+           "the revision has a file or folder named \"%s%s\", which is not written for safety; remove it there", root,
+           name);
+  return -1;
+}
+
 /* Removes what lies in the place of an entry and is of another kind. Positive: there is nothing below. */
 static int clear_place(const char *root, const git_tree_entry *entry, void *data) {
   const Checkout *checkout = data;
@@ -102,7 +118,7 @@ static int clear_place(const char *root, const git_tree_entry *entry, void *data
 
 /* The tree is its own baseline: what differs from it is written anew, what is missing is made, what equals it keeps
  * its time of change, and what it does not have is left alone. libgit2 would write through a symbolic link that is
- * in the way, so these go first. The index has refused names such as .. and .git by then. */
+ * in the way, so these go first. */
 static int write_tree(Checkout *checkout, git_repository *repository, git_index *index, git_tree *tree) {
   const Git *g = &checkout->git->api;
   git_checkout_options options = {
@@ -111,7 +127,9 @@ static int write_tree(Checkout *checkout, git_repository *repository, git_index 
     .target_directory = checkout->directory,
     .baseline = tree,
   };
-  int err = g->git_index_read_tree(index, tree);
+  int err = g->git_tree_walk(tree, GIT_TREEWALK_PRE, check_name, checkout);
+  if (err == 0)
+    err = g->git_index_read_tree(index, tree);
   if (err == 0)
     err = g->git_repository_set_workdir(repository, checkout->directory, 0);
   if (err == 0)
@@ -141,8 +159,8 @@ static int check_out(Checkout *checkout) {
 
 static void on_work(uv_work_t *work) {
   Checkout *checkout = (Checkout *)work;
-  if (!make_folders(checkout) || check_out(checkout) == 0)
-    return;
+  if (!make_folders(checkout) || check_out(checkout) == 0 || checkout->result.code != NULL)
+    return;                                                     /* done, or explained */
   const git_error *error = checkout->git->api.git_error_last(); /* this thread's */
   checkout->result.code = "EGIT";
   snprintf(checkout->result.message, sizeof checkout->result.message, "cannot write into %s: %s", checkout->directory,

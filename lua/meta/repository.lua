@@ -1,5 +1,8 @@
 ---@meta host.repository
---- A real git repository, read with libgit2.
+--- A real git repository, read with libgit2. Whoever owns the folder may be another user.
+--- Codes: "ENOTFOUND" for whatever does not exist (no such revision, path or repository, or it is of another kind),
+--- "EAMBIGUOUS" for a short SHA that several objects have, "EUNBORN" for HEAD without a commit, "EGIT" for a repository
+--- that cannot be read. Texts of commits and tags are UTF-8, whatever their encoding in git; paths are git's bytes.
 
 ---@class host.repository
 local repository = {}
@@ -27,7 +30,7 @@ function Repository:head() end
 ---@return host.Branch[] sorted by name
 function Repository:branches() end
 
----@return { name: string, revision: string, message?: string }[] sorted by name; message of annotated ones
+---@return { name: string, revision: string, message?: string }[] sorted by name; message of annotated ones; without tags of what is no commit
 function Repository:tags() end
 
 ---@return { name: string, number: integer, revision: string }[] from refs/pull/N/head; name is "pull/N"
@@ -74,7 +77,9 @@ function Repository:changed_paths(from, to) end
 ---@return string? code "ENOTFOUND"
 function Repository:read(revision, path) end
 
----Writes the tree of a revision into an empty or existing folder, on a worker thread. Never leaves that folder.
+---Writes the tree of a revision into an empty or existing folder, on a worker thread. Never leaves that folder: what
+---is in the way of a file or folder is removed, links included. A file that is right keeps its time of change; what the
+---revision does not have is left alone. A submodule is an empty folder. A cancelled checkout ends in the background.
 ---@async
 ---@param revision string
 ---@param directory string absolute; made if missing
