@@ -84,9 +84,9 @@ const char *repository_reason(const Git *g) {
 
 const char *repository_code(int err) {
   switch (err) {
-  case GIT_ENOTFOUND: return "ENOTFOUND";
-  case GIT_EINVALIDSPEC: return "ENOTFOUND"; /* no name of anything */
-  case GIT_EPEEL: return "ENOTFOUND";        /* something, but of another kind */
+  case GIT_ENOTFOUND:
+  case GIT_EINVALIDSPEC:              /* no name of anything */
+  case GIT_EPEEL: return "ENOTFOUND"; /* something, but of another kind */
   case GIT_EAMBIGUOUS: return "EAMBIGUOUS";
   case GIT_EUNBORNBRANCH: return "EUNBORN";
   default: return "EGIT";
