@@ -24,11 +24,11 @@ Engine.__index = Engine
 
 ---@async
 ---@param repo { path: string }
----@param options? engine.Options
+---@param options? engine.Options project = false: the engine's own default
 ---@return spec.Engine
 function M.start(repo, options)
   local given = { repository = repo.path, project = "site" }
-  for name, value in pairs(options or {}) do given[name] = value end
+  for name, value in pairs(options or {}) do given[name] = value or nil end
   local folder = not given.state and repository.folder() or nil
   given.state = given.state or folder.path .. "/state"
   local started, message = engine.start(given)

@@ -4,6 +4,8 @@ local process = require "host.process"
 
 local M = {}
 
+local MAX_STALE = 1000 -- files that are removed one by one; beyond that the whole folder is made anew
+
 ---@class engine.Checkout
 local Checkout = {}
 Checkout.__index = Checkout
@@ -33,12 +35,41 @@ function Checkout:remove(path)
   return true
 end
 
--- Files of the revision that was here and that the new one does not have.
+local function folders_of(names)
+  local list, known = { "" }, {}
+  for _, name in ipairs(names) do
+    local folder = name:match "^(.*)/[^/]*$" or ""
+    if not known[folder] then table.insert(list, folder) end
+    known[folder] = true
+  end
+  return list
+end
+
+-- The folders, of those below `path`, that really are there: where an action has put a symbolic link in the place of
+-- one, files are not ours to remove.
+local function real_folders(path, folders)
+  local command = { "realpath", "--canonicalize-missing", "--zero", "--" }
+  for _, folder in ipairs(folders) do table.insert(command, path .. "/" .. folder) end
+  local done = process.run { command = command }
+  local real, index, root = {}, 0, nil
+  for found in (done and done.stdout or ""):gmatch "([^%z]*)%z" do
+    index, root = index + 1, root or found
+    local folder = folders[index]
+    real[folder] = found == (folder == "" and root or root .. "/" .. folder)
+  end
+  return real
+end
+
+-- Removes the files of the revision that was here and that the new one does not have.
 function Checkout:remove_stale(path, old, new)
   if old == new then return true end
   local changes = self.project.repository:changed_paths(old, new)
-  if not changes then return false end
-  for _, name in ipairs(changes.deleted) do os.remove(path .. "/" .. name) end
+  if not changes or #changes.deleted > MAX_STALE then return false end
+  if #changes.deleted == 0 then return true end
+  local real = real_folders(path, folders_of(changes.deleted))
+  for _, name in ipairs(changes.deleted) do
+    if real[name:match "^(.*)/[^/]*$" or ""] then os.remove(path .. "/" .. name) end
+  end
   return true
 end
 

@@ -9,7 +9,7 @@ local M = {}
 local INTERRUPTED = "The engine stopped while this execution ran"
 local SECRETS_GONE = "The engine was restarted before this execution ran, and its encrypted variables, which are only "
   .. "kept in memory, are gone; run it again"
-local UNDEFINED = "the pipeline is not in the buddy.yml of revision %s any more"
+local UNDEFINED = "The pipeline is not in the buddy.yml of revision %s any more"
 
 ---@class engine.Dispatcher
 ---@field jobs table<string, engine.Job> what runs, by its 24-hex id
@@ -131,21 +131,27 @@ function Dispatcher:give_up(e, reason)
   runner.job(self.engine, e, pipeline):give_up(reason)
 end
 
----Settles what the book has unfinished: what ran has failed, what waited goes on waiting.
+-- Why an execution that an earlier life left behind cannot go on; nil when it can.
+function Dispatcher:obstacle(e)
+  if e.status ~= "ENQUEUED" then return INTERRUPTED end
+  if e.secret == 1 then return SECRETS_GONE end
+  local pipeline, problem = self:pipeline_of(e)
+  return not pipeline and problem or nil
+end
+
+---Settles what the book has unfinished: what waited goes on waiting, what ran has failed.
 ---@async
 function Dispatcher:take_over()
+  local ended = {}
   for _, e in ipairs(self.engine.book:left_over()) do
-    local pipeline = self:pipeline_of(e)
-    if e.status ~= "ENQUEUED" then
-      self:give_up(e, INTERRUPTED)
-    elseif e.secret == 1 then
-      self:give_up(e, SECRETS_GONE)
-    elseif not pipeline then
-      self:give_up(e, UNDEFINED:format(e.revision))
+    local obstacle = self:obstacle(e)
+    if obstacle then
+      table.insert(ended, { e, obstacle })
     else
-      self:enqueue(e, pipeline)
+      self:enqueue(e, (self:pipeline_of(e)))
     end
   end
+  for _, item in ipairs(ended) do self:give_up(table.unpack(item)) end
 end
 
 return M

@@ -97,7 +97,7 @@ local function open_store(inside, folder)
   inside.store, message, code = store.open(folder .. "/engine.db")
   if not inside.store then return nil, in_use(folder, message), code end
   local ok, result = pcall(schema.prepare, inside.store)
-  if not ok then return nil, in_use(folder, tostring(result)), "EBUSY" end
+  if not ok then return nil, in_use(folder, result), result:find "locked" and "EBUSY" or "ESTATE" end
   inside.sql = result
   return true
 end
@@ -145,8 +145,8 @@ local function start(inside, options)
     folder, message = state.default_folder(options.project, inside.project.path)
     if not folder then return nil, message, "ENOENT" end
   end
-  ok, message = state.prepare(folder)
-  if not ok then return nil, message, "EACCES" end
+  folder, message = state.prepare(folder)
+  if not folder then return nil, message, "EACCES" end
   inside.tokens, message = token.read(folder)
   if not inside.tokens then return nil, message, "EACCES" end
   ok, message, code = open_store(inside, folder)
@@ -160,13 +160,18 @@ local function start(inside, options)
   return true
 end
 
-local function settle(options, path)
-  local given = { repository = ".", workspace = "local", address = "127.0.0.1", port = 0, rate_limit = 5000,
-    concurrency = 32, kill_after = 5, log = function() end }
+local DEFAULTS = { repository = ".", workspace = "local", address = "127.0.0.1", port = 0, rate_limit = 5000,
+  concurrency = 32, kill_after = 5, log = function() end }
+
+local function settle(options)
+  local given = setmetatable({}, { __index = DEFAULTS })
   for name, value in pairs(options or {}) do given[name] = value end
-  given.project = given.project or path and folder_name(path)
-  if given.address == "localhost" then given.address = "127.0.0.1" end
+  if given.address == "localhost" then given.address = DEFAULTS.address end
   return given
+end
+
+local function is_loopback(address)
+  return address:find "^127%.%d+%.%d+%.%d+$" ~= nil or address == "::1"
 end
 
 ---Starts an engine. Misuse raises.
@@ -177,22 +182,19 @@ end
 ---@return string? code such as "EADDRINUSE", "EBUSY" (another engine has the state folder), "ENOTFOUND" (no repository)
 function M.start(options)
   local given = settle(options)
-  if not (given.address:find "^127%.%d+%.%d+%.%d+$" or given.address == "::1") then
+  if not is_loopback(given.address) then
     return nil, ("the engine listens on the loopback only, not on %s; use 127.0.0.1"):format(given.address),
       "EADDRNOTAVAIL"
   end
   local source, message, code = project.open(given.repository)
   if not source then return nil, message, code end
-  given = settle(options, source.path)
+  local inside <close> = setmetatable({ project = source, report = given.log, kill_after = given.kill_after }, Inside)
+  given.project = given.project or folder_name(source.path)
   check_name(given.workspace, "workspace")
   check_name(given.project, "project")
-  local inside = setmetatable({ project = source, report = given.log, kill_after = given.kill_after }, Inside)
   local ok
   ok, message, code = start(inside, given)
-  if not ok then
-    inside:close()
-    return nil, message, code
-  end
+  if not ok then return nil, message, code end
   inside.project:pipelines() -- so that its pipelines have their ids from the beginning
   inside.dispatcher:take_over()
   inside.supervisor = task.spawn(inside.dispatcher.run, inside.dispatcher)
@@ -211,6 +213,11 @@ function Inside:close()
   if self.folder then state.announce(self.folder, nil) end
   if self.store then self.store:close() end
   self.project:close()
+end
+
+-- A start that came to nothing leaves nothing open.
+function Inside:__close()
+  if not self.supervisor then self:close() end
 end
 
 ---How many executions are queued or running.

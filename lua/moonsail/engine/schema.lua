@@ -135,7 +135,7 @@ function M.prepare(store)
   store:execute "pragma locking_mode = exclusive"
   local version = store:prepare("pragma user_version"):row().user_version
   if version > VERSION then
-    error({ message = "it was made by a newer moonsail; use that one, or another state folder" }, 0)
+    error("it was made by a newer moonsail; use that one, or another folder", 0)
   end
   store:execute(TABLES)
   store:execute(("pragma user_version = %d"):format(VERSION))

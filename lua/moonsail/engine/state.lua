@@ -9,7 +9,8 @@ local M = {}
 local PREPARE = [[
 umask 077
 mkdir -p -- "$1/work" "$1/home" || exit
-[ -e "$1/token" ] || { cat > "$1/token.$$" && mv -n -- "$1/token.$$" "$1/token"; }
+[ -e "$1/token" ] || { cat > "$1/token.$$" && mv -n -- "$1/token.$$" "$1/token"; } || exit
+cd -- "$1" && pwd -P
 ]]
 
 -- FNV-1a, to tell two repositories of one name apart.
@@ -36,13 +37,13 @@ end
 ---Makes what is missing in the folder.
 ---@async
 ---@param folder string
----@return true? ok
+---@return string? path the folder, absolute
 ---@return string? message
 function M.prepare(folder)
   local done, message = process.run { command = { "sh", "-c", PREPARE, "sh", folder },
     input = token.random() .. "\n" }
   if not done then return nil, message end
-  if done.code == 0 then return true end
+  if done.code == 0 then return (done.stdout:gsub("\n$", "")) end
   return nil, ("cannot use the state folder %s: %s"):format(folder, (done.stderr:gsub("%s+$", "")))
 end
 
