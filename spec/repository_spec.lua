@@ -3,21 +3,21 @@ local repository = require "host.repository"
 local support = require "spec.support.repository"
 local task = require "host.task"
 
+local opened = {} -- closed after each test, newest first
+
+local function closing(thing)
+  table.insert(opened, thing)
+  return thing
+end
+
 local function new_folder()
-  local folder = support.folder()
-  finally(function() folder:close() end)
-  return folder.path
+  return closing(support.folder()).path
 end
 
 --- A repository made by git, and ours on it.
 local function new_repository()
-  local repo = support.new()
-  local git = assert(repository.open(repo.path))
-  finally(function()
-    git:close()
-    repo:close()
-  end)
-  return repo, git
+  local repo = closing(support.new())
+  return repo, closing(assert(repository.open(repo.path)))
 end
 
 local function read_file(path)
@@ -68,6 +68,10 @@ local function fails(code, ...)
 end
 
 describe("repository", function()
+  after_each(function()
+    while #opened > 0 do table.remove(opened):close() end
+  end)
+
   describe(".open", function()
     it("knows its work tree, opened from there or from a folder in it", function()
       local repo, git = new_repository()
