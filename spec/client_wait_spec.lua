@@ -193,11 +193,17 @@ describe("execution:wait", function()
       for id = 1, count do executions[id] = pipeline:run() end
     end
 
+    local tasks = {}
+
     local function wait_for_all()
-      local tasks = {}
       for id, execution in ipairs(executions) do tasks[id] = task.spawn(pcall, execution.wait, execution) end
       return tasks
     end
+
+    after_each(function()
+      for _, waiting in ipairs(tasks) do waiting:cancel() end
+      tasks = {}
+    end)
 
     --- How often the list was read, and how often a single execution.
     local function looks()
@@ -217,7 +223,7 @@ describe("execution:wait", function()
 
     it("sends one request a look, and none for each", function()
       start_many(50)
-      local tasks = wait_for_all()
+      wait_for_all()
       after_looks(5)
       for id = 1, 50 do statuses[id] = "SUCCESSFUL" end
       for _, waiting in ipairs(tasks) do assert.is_true(waiting:join()) end
@@ -227,7 +233,7 @@ describe("execution:wait", function()
 
     it("wakes each as it ends, whoever drives", function()
       start_many(5)
-      local tasks = wait_for_all()
+      wait_for_all()
       for id = 1, 5 do
         after_looks(1)
         statuses[id] = "SUCCESSFUL"
@@ -247,7 +253,7 @@ describe("execution:wait", function()
 
     it("goes on for the others when one is cancelled, at any moment", function()
       start_many(8)
-      local tasks = wait_for_all()
+      wait_for_all()
       for id = 1, 7 do
         after_looks(1)
         tasks[id]:cancel()
@@ -259,7 +265,7 @@ describe("execution:wait", function()
 
     it("stops asking when nobody waits any more", function()
       start_many(3)
-      local tasks = wait_for_all()
+      wait_for_all()
       after_looks(2)
       for _, waiting in ipairs(tasks) do waiting:cancel() end
       for _, waiting in ipairs(tasks) do pcall(waiting.join, waiting) end
@@ -271,7 +277,7 @@ describe("execution:wait", function()
     it("fails for those only that have failed, and names the action", function()
       start_many(3)
       statuses = { "SUCCESSFUL", "FAILED", "SUCCESSFUL" }
-      local tasks = wait_for_all()
+      wait_for_all()
       assert.is_true(tasks[1]:join())
       local ok, err = tasks[2]:join()
       assert.is_false(ok)
@@ -283,7 +289,7 @@ describe("execution:wait", function()
       start_many(3)
       statuses = { "INPROGRESS", nil, "INPROGRESS" }
       api.routes["GET " .. LIST .. "/2"] = buddy.execution(2, "SUCCESSFUL")
-      local tasks = wait_for_all()
+      wait_for_all()
       assert.is_true(tasks[2]:join())
       statuses = { "SUCCESSFUL", nil, "SUCCESSFUL" }
       for _, waiting in ipairs(tasks) do waiting:join() end
@@ -292,7 +298,7 @@ describe("execution:wait", function()
     it("tells of the one that has vanished", function()
       start_many(3)
       statuses = { "INPROGRESS", nil, "SUCCESSFUL" }
-      local tasks = wait_for_all()
+      wait_for_all()
       local ok, err = tasks[2]:join()
       assert.is_false(ok)
       assert.matches("#2 has vanished", err.message, 1, true)
@@ -322,7 +328,7 @@ describe("execution:wait", function()
         if tonumber(request.query.per_page) > 100 then return buddy.failure(400, "per_page is too large") end
         return list(request)
       end
-      local tasks = wait_for_all()
+      wait_for_all()
       after_looks(5)
       for id = 1, 150 do statuses[id] = "SUCCESSFUL" end
       for _, waiting in ipairs(tasks) do assert.is_true(waiting:join()) end
@@ -336,7 +342,7 @@ describe("execution:wait", function()
         count = count + 1
       end })
       for id = 1, 20 do statuses[id] = "INPROGRESS" end
-      local tasks = wait_for_all()
+      wait_for_all()
       after_looks(40)
       assert.equal(8, count)
       for id = 1, 20 do statuses[id] = "SUCCESSFUL" end

@@ -28,12 +28,12 @@ local waiting = {
 ---@field waiters integer
 ---@field event host.Event when it is over, or when somebody is to drive
 ---@field sweep integer the last sweep through the list that has met it
----@field since number when its status last changed
----@field status? string
+---@field over? boolean
+---@field err? moonsail.Error why it is over, unless the execution has ended
+---@field actions? moonsail.ActionExecution[] at its end, when known
 ---@field seen? string the actions as last reported
+---@field unknown_since? number since when it has had a status that we do not know
 ---@field told? boolean whether its end has been reported
----@field result? table { status, start_date, finish_date, actions? } once it is over
----@field err? moonsail.Error
 
 ---@class moonsail.Poller
 ---@field session moonsail.Session
@@ -89,8 +89,7 @@ function Poller:join(execution)
   local entry = self.followed[execution.id]
   if not entry then
     entry = setmetatable({
-      execution = execution, poller = self, waiters = 0, event = task.event(),
-      sweep = self.sweep, since = task.monotonic(), status = execution.last_status,
+      execution = execution, poller = self, waiters = 0, event = task.event(), sweep = self.sweep,
     }, Followed_mt)
     self.followed[execution.id] = entry
     self.count = self.count + 1
@@ -103,9 +102,9 @@ end
 
 -- ---- What a look shows.
 
--- The entry is over: with a result, or with an error.
-function Poller:finish(entry, result, err)
-  entry.result, entry.err = result, err
+-- The entry is over: its execution has ended, or there is an error.
+function Poller:finish(entry, err)
+  entry.over, entry.err = true, err
   self.changed = true
   self:drop(entry.execution.id)
   entry.event:notify()
@@ -125,13 +124,15 @@ local function stuck(execution, seconds)
 end
 
 function Poller:check_unknown(entry, status, is_new)
+  if is_new then entry.unknown_since = nil end
   if waiting[status] then return end
-  if is_new then
+  if not entry.unknown_since then
+    entry.unknown_since = task.monotonic()
     self.session:report("note", ("%s has the status %s, which moonsail does not know; waiting on"):format(
       entry.execution, status))
   end
   local limit = self.session.timing.unknown or 600
-  if task.monotonic() - entry.since > limit then self:finish(entry, nil, stuck(entry.execution, limit)) end
+  if task.monotonic() - entry.unknown_since > limit then self:finish(entry, stuck(entry.execution, limit)) end
 end
 
 -- One string for all that a reporter shows of the actions, to see changes by.
@@ -143,26 +144,21 @@ end
 
 -- `answer` is the short view of a list, or the full one.
 function Poller:show(entry, answer)
+  local execution = entry.execution
   local status = view.field(answer, "status") or "INITIAL"
   local actions = view.actions(answer)
   local seen = actions and signature(actions) or entry.seen
-  local is_new = status ~= entry.status
-  if is_new then
-    entry.status, entry.since = status, task.monotonic()
-    entry.execution.last_status = status
-  end
+  local is_new = status ~= execution.last_status
   local is_over = executions.terminal[status]
+  execution.last_status = status
   if is_new or seen ~= entry.seen then
     entry.seen, self.changed = seen, true
-    if not is_over then self.session:report("changed", entry.execution, actions) end
+    if not is_over then self.session:report("changed", execution, actions) end
   end
   if not is_over then return self:check_unknown(entry, status, is_new) end
-  self:finish(entry, {
-    status = status,
-    start_date = view.field(answer, "start_date"),
-    finish_date = view.field(answer, "finish_date"),
-    actions = actions,
-  })
+  execution.start_date, execution.finish_date = view.field(answer, "start_date"), view.field(answer, "finish_date")
+  entry.actions = actions
+  self:finish(entry)
 end
 
 -- ---- Looking.
@@ -174,11 +170,11 @@ end
 -- At one execution, in full.
 function Poller:look_at(entry)
   local ok, answer = pcall(self.get, self, self.path .. url.path(entry.execution.id))
-  if entry.result or entry.err then return end
+  if entry.over then return end
   entry.sweep = self.sweep
   if ok then return self:show(entry, answer) end
   if not errors.is(answer) or answer.status ~= 404 then error(answer, 0) end
-  self:finish(entry, nil, vanished(entry.execution))
+  self:finish(entry, vanished(entry.execution))
 end
 
 -- Those that this sweep has not met; the longest missing first.
@@ -199,7 +195,8 @@ function Poller:watched()
   local entries = {}
   if not self.session:reports "changed" then return entries end
   for _, entry in pairs(self.followed) do
-    if entry.status ~= "ENQUEUED" and entry.status ~= "INITIAL" then entries[#entries + 1] = entry end
+    local status = entry.execution.last_status
+    if status ~= "ENQUEUED" and status ~= "INITIAL" then entries[#entries + 1] = entry end
   end
   table.sort(entries, function(a, b) return a.execution.id < b.execution.id end)
   return entries
@@ -224,8 +221,8 @@ local function is_swept(unseen, entries, answer, page)
   return (view.field(entries[#entries], "id") or 0) <= lowest
 end
 
--- At one page of the list. With many executions a sweep takes several looks.
-function Poller:look_at_list()
+-- One page of the list. Returns what the sweep has not met, once it is at its end.
+function Poller:read_page()
   local answer = self:get(("%s?page=%d&per_page=%d"):format(self.path, self.page, self.per_page))
   local entries = view.field(answer, "executions") or {}
   for _, short in ipairs(entries) do
@@ -236,12 +233,20 @@ function Poller:look_at_list()
     end
   end
   local unseen = self:unseen()
-  if not is_swept(unseen, entries, answer, self.page) then
+  return is_swept(unseen, entries, answer, self.page) and unseen or nil
+end
+
+-- At the list, a page a look.
+function Poller:look_at_list()
+  local unseen = self:read_page()
+  -- A large page has become a megabyte of garbage, and every pipeline has its own.
+  if self.per_page > SMALL_PAGE then collectgarbage "step" end
+  if unseen then
+    self:look_at_some(unseen)
+    self:begin_sweep()
+  else
     self.page = self.page + 1
-    return
   end
-  self:look_at_some(unseen)
-  self:begin_sweep()
 end
 
 function Poller:look()
@@ -256,7 +261,7 @@ end
 -- ---- Trouble. Reading may fail for a while; only what will not pass ends the waiting.
 
 function Poller:fail_all(make)
-  for _, entry in pairs(self.followed) do self:finish(entry, nil, make(entry)) end
+  for _, entry in pairs(self.followed) do self:finish(entry, make(entry)) end
 end
 
 function Poller:suffer(err)
@@ -300,30 +305,31 @@ function Poller:drive(entry)
   local _ <close> = setmetatable({ poller = self }, driving_mt)
   while true do
     self:try_to_look()
-    if entry.result or entry.err then return end
+    if entry.over then return end
     self:rest()
   end
 end
 
-local function await(poller, entry)
-  while not (entry.result or entry.err) do
-    if poller.driven then entry.event:wait() else poller:drive(entry) end
-  end
-  if entry.err then error(entry.err, 0) end
-  return entry.result
-end
-
 -- The actions, where somebody is to see them: of a failure, and of what a reporter watched.
 local function complete(poller, entry)
-  local result = entry.result
-  local wanted = result.status ~= "SUCCESSFUL" or entry.seen and poller.session:reports "finished"
-  if result.actions or not wanted then return end
+  local wanted = entry.execution.last_status ~= "SUCCESSFUL" or entry.seen and poller.session:reports "finished"
+  if entry.actions or not wanted then return end
   local ok, answer = pcall(poller.get, poller, poller.path .. url.path(entry.execution.id))
   if ok then
-    result.actions = view.actions(answer)
+    entry.actions = view.actions(answer)
   elseif not errors.is(answer) then
     error(answer, 0)
   end
+end
+
+local function poller_of(session, execution)
+  local path = private[execution.pipeline].path() .. "/executions"
+  local poller = session.pollers[path]
+  if not poller then
+    poller = new_poller(session, path)
+    session.pollers[path] = poller
+  end
+  return poller
 end
 
 ---Waits until an execution has ended, however long that takes. Raises `execution` when it has vanished or is stuck in
@@ -333,20 +339,22 @@ end
 ---@param execution moonsail.Execution
 ---@return { status: string, start_date?: string, finish_date?: string, actions?: moonsail.ActionExecution[] }
 function M.wait(session, execution)
-  local path = private[execution.pipeline].path() .. "/executions"
-  local poller = session.pollers[path]
-  if not poller then
-    poller = new_poller(session, path)
-    session.pollers[path] = poller
-  end
+  local poller = poller_of(session, execution)
   local entry <close> = poller:join(execution)
-  local result = await(poller, entry)
+  while not entry.over do
+    if poller.driven then entry.event:wait() else poller:drive(entry) end
+  end
+  if entry.err then error(entry.err, 0) end
+  local shown = entry.execution
   if not entry.told then
     entry.told = true
     complete(poller, entry)
-    session:report("finished", execution, result.actions)
+    session:report("finished", shown, entry.actions)
   end
-  return result
+  return {
+    status = shown.last_status, start_date = shown.start_date, finish_date = shown.finish_date,
+    actions = entry.actions,
+  }
 end
 
 return M
