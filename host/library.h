@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LIBRARY_MEMBER(name) __typeof__(&(name)) name;
+#define LIBRARY_MEMBER(name) __typeof__(&(name)) name; /* NOLINT(bugprone-macro-parentheses): it names a member */
 #define LIBRARY_NAME(name) #name,
 #define LIBRARY_COUNT(names) (sizeof(names) / sizeof *(names))
 
