@@ -16,6 +16,7 @@ local function open(options)
   options.write = function(stream, text) written[#written + 1] = { stream, text } end
   local screen = display.new(options)
   return screen, function()
+    if screen.flush then screen:flush() end
     local texts = {}
     for i, entry in ipairs(written) do texts[i] = entry[2] end
     written = {}
@@ -27,6 +28,7 @@ describe("the display of a pipe", function()
   local screen, take
 
   before_each(function() screen, take = open { live = false } end)
+  after_each(function() screen:close() end)
 
   it("is one plain line a change", function()
     local build = execution("build", 3)

@@ -36,8 +36,25 @@ end
 local Plain = {}
 Plain.__index = Plain
 
+-- The lines of one turn of the loop leave together: a fan-out of thousands is not held up by as many writes.
 function Plain:line(...)
-  self.write("stderr", ("%s\n"):format(string.format(...)))
+  local lines = self.lines
+  lines[#lines + 1] = string.format(...)
+  if #lines == 1 then self.wake:notify() end
+end
+
+function Plain:flush()
+  if #self.lines == 0 then return end
+  local text = table.concat(self.lines, "\n") .. "\n"
+  self.lines = {}
+  self.write("stderr", text)
+end
+
+function Plain:keep_writing()
+  while true do
+    if #self.lines == 0 then self.wake:wait() end
+    self:flush()
+  end
 end
 
 function Plain:started(execution)
@@ -80,10 +97,14 @@ function Plain:note(message)
 end
 
 function Plain:print(text)
+  self:flush()
   self.write("stdout", text)
 end
 
-function Plain.close() end
+function Plain:close()
+  self.writer:cancel()
+  self:flush()
+end
 
 -- ---- Redrawn in place.
 
@@ -242,11 +263,15 @@ function M.new(options)
   local colors = options.colors
   if colors == nil then colors = (os.getenv "NO_COLOR" or "") == "" end
   local self = { write = options.write or terminal.write, colors = colors }
+  self.wake = task.event()
   if not live then
-    self.seen, self.since = {}, {}
-    return setmetatable(self, Plain)
+    self.lines = {}
+    self.seen, self.since = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
+    setmetatable(self, Plain)
+    self.writer = task.spawn(self.keep_writing, self)
+    return self
   end
-  self.shown, self.height, self.wake = {}, 0, task.event()
+  self.shown, self.height = {}, 0
   setmetatable(self, Live)
   self.clock = task.spawn(self.keep_time, self)
   return self

@@ -155,6 +155,7 @@ return function(arguments)
   local recipe = task.spawn(helping and show_help or run_recipe, path, session)
   local done, problem = pcall(recipe.join, recipe)
   if done then return 0 end
+  screen:close() -- what it still holds comes before the error
   if errors.is(problem) and problem.kind == "execution" then show_failure(problem) end
   return report.error(problem, path)
 end
