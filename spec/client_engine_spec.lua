@@ -168,7 +168,7 @@ describe("the client and the engine", function()
       local bare = library.new(sessions.new { directory = folder.path })
       local err = raised(bare.git.head)
       assert.equal("usage", err.kind)
-      assert.matches("there is no git repository here", err.message, 1, true)
+      assert.matches("there is no git repository in " .. folder.path, err.message, 1, true)
     end)
   end)
 

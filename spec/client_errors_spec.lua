@@ -8,6 +8,12 @@ describe("errors", function()
     assert.equal(404, err.status)
   end)
 
+  it("take a primitive's message apart", function()
+    assert.same({ "no such file", "Make it first." }, { errors.split "no such file; make it first" })
+    assert.same({ "a; b", "C, or d." }, { errors.split "a; b; c, or d." })
+    assert.same({ "plain" }, { errors.split "plain" })
+  end)
+
   it("indent every line of a longer hint", function()
     assert.equal("two faults\n  first\n  second", tostring(errors.new("usage", "two faults", "first\nsecond")))
   end)

@@ -27,8 +27,8 @@ local perform = effect.define("process.run", { write = true }, function(options)
   sent.environment = secret.reveal(options.environment)
   local result, message, code = require("host.process").run(sent)
   if result then return result end
-  errors.raise("recipe", ("'%s' cannot be run: %s"):format(options.command[1], message),
-    code == "ENOENT" and "Install it, or give its path." or nil, { code = code })
+  local what, hint = errors.split(message)
+  errors.raise("recipe", what, hint, { code = code })
 end)
 
 local known = { directory = true, environment = true, input = true, merge = true, max_bytes = true, check = true }
@@ -51,9 +51,9 @@ local function split(fields)
   return options
 end
 
-local function last_line(result)
+local function last_words(result)
   local text = result.stderr ~= "" and result.stderr or result.stdout or ""
-  return text:match("([^\n]*%S[^\n]*)%s*$")
+  return text:match("([^\n]*%S[^\n]*)%s*$") or "It printed nothing; run it by hand to see why."
 end
 
 ---What a recipe gets.
@@ -72,7 +72,7 @@ function M.fields()
       local result = perform(options)
       if result.code == 0 or not check then return result end
       errors.raise("recipe", ("'%s' ended with %s"):format(table.concat(options.command, " "),
-        result.signal or "exit code " .. result.code), last_line(result),
+        result.signal or "exit code " .. result.code), last_words(result),
         { code = result.code, signal = result.signal, stdout = result.stdout, stderr = result.stderr })
     end,
   }

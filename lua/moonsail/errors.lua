@@ -67,6 +67,16 @@ function M.raise(kind, message, hint, facts)
   error(M.new(kind, message, hint, facts), 0)
 end
 
+---Takes a primitive's message apart, which is often "what happened; what to do next".
+---@param message string
+---@return string what
+---@return string? hint as a sentence
+function M.split(message)
+  local what, remedy = message:match("^(.+); (.-)%.?$")
+  if not what then return message, nil end
+  return what, remedy:sub(1, 1):upper() .. remedy:sub(2) .. "."
+end
+
 ---The exit code that an error ends the process with. Whatever a recipe raised itself is 1; a cancelled task is 130.
 ---@param err any
 ---@return integer

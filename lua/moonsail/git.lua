@@ -9,9 +9,10 @@ local opened = setmetatable({}, { __mode = "k" }) -- the repository of each sess
 
 local function repository_of(session)
   if not opened[session] then
-    local repository, message = require("host.repository").open(session.directory)
+    local repository, message, code = require("host.repository").open(session.directory)
     if not repository then
-      errors.raise("usage", "there is no git repository here: " .. message, "Start moonsail in a work tree.")
+      local what, hint = errors.split(message)
+      errors.raise("usage", what, hint or "Start moonsail in a git repository.", { code = code })
     end
     opened[session] = repository
   end
@@ -20,8 +21,8 @@ end
 
 local function checked(value, message, code)
   if value ~= nil then return value end
-  errors.raise("recipe", "git: " .. message, code == "EUNBORN" and "Make a first commit." or "Check the names.",
-    { code = code })
+  local what, hint = errors.split(message)
+  errors.raise("recipe", what, hint or "Check the names.", { code = code })
 end
 
 local read = effect.define("git.read", { write = false }, function(session, what, ...)

@@ -43,7 +43,10 @@ local function perform(request)
   for name, value in pairs(request) do sent[name] = value end
   sent.headers = secret.reveal(request.headers)
   local ok, response, message, code = pcall(http.request, sent)
-  if not ok then errors.raise("usage", "the request is refused: " .. tostring(response), "Nothing was sent.") end
+  if not ok then
+    local what = tostring(response):match("^bad argument #1 to '.-' %((.*)%)$") or tostring(response)
+    errors.raise("usage", "the request cannot be made: " .. what, "Correct it; nothing was sent.")
+  end
   if not response then error(refusal.network(message, code, { method = request.method, url = request.url }), 0) end
   return response
 end

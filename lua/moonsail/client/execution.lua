@@ -28,7 +28,7 @@ local Execution = {}
 Execution.__index = Execution
 Execution.__name = "moonsail.Execution"
 
----Statuses after which nothing changes any more. Source: https://buddy.works/docs/api/executions/get
+---Statuses after which nothing changes any more. Source: ExecutionView in Buddy's REST types (npm @buddy-works/unit-tests)
 M.terminal = { SUCCESSFUL = true, FAILED = true, TERMINATED = true, SKIPPED = true, NOT_EXECUTED = true }
 
 function Execution:__tostring()
@@ -120,7 +120,8 @@ function Execution:ok()
   return self:finished() and self.last_status == "SUCCESSFUL"
 end
 
----Its actions, in the pipeline's order. Source: https://buddy.works/docs/api/executions/get
+---Its actions, in the pipeline's order.
+---Source: GET …/executions/:id in Buddy's REST types (npm @buddy-works/unit-tests)
 ---@async
 ---@return moonsail.ActionExecution[]
 function Execution:actions()

@@ -9,7 +9,9 @@ local url = require "moonsail.client.url"
 local M = {}
 
 local function line(fault)
-  local text = ("%s: found %s, expected %s"):format(fault.path, fault.found, fault.expected)
+  local text = ("%s: found %s"):format(fault.path, fault.found)
+  local is_long = #fault.expected > 60 -- a list of all names there are, which a near one makes needless
+  if not (fault.nearest and is_long) then text = ("%s, expected %s"):format(text, fault.expected) end
   return fault.nearest and ("%s; did you mean '%s'?"):format(text, fault.nearest) or text
 end
 
@@ -21,7 +23,7 @@ function M.faulty(pipeline, faults)
   local lines = {}
   for i, fault in ipairs(faults) do lines[i] = line(fault) end
   local count = #faults == 1 and "a fault" or #faults .. " faults"
-  return errors.new("usage", ("the request to run %s has %s; nothing was sent"):format(pipeline, count),
+  return errors.new("usage", ("the request to run the pipeline %s has %s; nothing was sent"):format(pipeline, count),
     table.concat(lines, "\n"), { faults = faults, field = faults[1].path })
 end
 

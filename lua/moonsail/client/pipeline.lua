@@ -27,7 +27,8 @@ Pipeline.__index = Pipeline
 Pipeline.__name = "moonsail.Pipeline"
 
 function Pipeline:__tostring()
-  return ("%s/%s"):format(self.project, self.identifier or self.name or self.id)
+  local name = tostring(self.identifier or self.name or self.id)
+  return self.project.name and ("%s/%s"):format(self.project, name) or name
 end
 
 -- ---- Reading. A 404 is explained: one of the names is wrong.
@@ -49,7 +50,7 @@ end
 -- ---- Finding it.
 
 -- What the look-up of identifiers says, or nil when it does not know the name.
--- Source: https://buddy.works/docs/api/workspaces/identifiers
+-- Source: GET /workspaces/:workspace/identifiers in Buddy's REST types (npm @buddy-works/unit-tests)
 local function look_up(self)
   local place = self.project:place()
   local path = ("%s/identifiers?project=%s&pipeline=%s"):format(url.path("workspaces", place.workspace),
@@ -153,7 +154,7 @@ end
 -- ---- What it has.
 
 ---Its actions, as the API lists them: tables with `id`, `name`, `type`, `trigger_time`, ….
----Source: https://buddy.works/docs/api/actions/list
+---Source: GET …/actions in Buddy's REST types (npm @buddy-works/unit-tests)
 ---@async
 ---@return table[]
 function Pipeline:actions()
@@ -184,7 +185,7 @@ function Pipeline:last_successful()
 end
 
 ---One of its executions. Raises `api` when there is none of that number.
----Source: https://buddy.works/docs/api/executions/get
+---Source: GET …/executions/:id in Buddy's REST types (npm @buddy-works/unit-tests)
 ---@async
 ---@param id integer
 ---@return moonsail.Execution

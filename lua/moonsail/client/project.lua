@@ -19,7 +19,8 @@ Project.__index = Project
 Project.__name = "moonsail.Project"
 
 function Project:__tostring()
-  return ("%s/%s"):format(self.workspace or "?", self.name or "?")
+  if not self.name then return "the project of the settings" end
+  return self.workspace and ("%s/%s"):format(self.workspace, self.name) or self.name
 end
 
 -- Learns its names, and the path that everything of it begins with.
@@ -42,7 +43,7 @@ function Project:pipeline(name)
     'Such as project:pipeline "build".')
 end
 
----All its pipelines. Source: https://buddy.works/docs/api/pipelines/list
+---All its pipelines. Source: GET …/pipelines in Buddy's REST types (npm @buddy-works/unit-tests)
 ---@async
 ---@return moonsail.Pipeline[]
 function Project:pipelines()

@@ -122,8 +122,9 @@ local network_hints = {
 ---@return moonsail.Error err of kind `network`
 function M.network(message, code, context)
   local lasting = code == "tls" or code == "too_large" or code == "redirects"
-  return errors.new("network", ("%s %s: %s"):format(context.method, context.url, clean(message)),
-    network_hints[code] or "Try again.", { code = code, url = context.url, transient = not lasting or nil })
+  local what, hint = errors.split(clean(message))
+  return errors.new("network", ("%s %s: %s"):format(context.method, context.url, what),
+    hint or network_hints[code] or "Try again.", { code = code, url = context.url, transient = not lasting or nil })
 end
 
 return M

@@ -85,9 +85,9 @@ local function start_engine(self, wanted)
     repository = self.directory, workspace = wanted.workspace, project = wanted.project,
   })
   if ok and engine then return engine end
-  local reason = ok and message or engine
-  return nil, errors.new("usage", "nothing is configured, and the embedded engine cannot start: " .. tostring(reason),
-    "Set BUDDY_TOKEN to work with Buddy itself, or start moonsail in a git repository that has a buddy.yml.")
+  local what, hint = errors.split(tostring(ok and message or engine))
+  return nil, errors.new("usage", "nothing is configured, and the embedded engine cannot start: " .. what,
+    (hint or "Start moonsail in a git repository that has a buddy.yml.") .. " Or set BUDDY_TOKEN to work with Buddy.")
 end
 
 local closing_mt = { __close = function(self) self.engine:close() end }
