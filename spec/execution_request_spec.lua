@@ -147,6 +147,31 @@ describe("host.execution", function()
       end
     end)
 
+    it("takes many variables, as a map or as a list", function()
+      for _, count in ipairs { 23, 24, 25, 26, 500 } do
+        local map, list, reversed = {}, {}, {}
+        for i = 1, count do
+          local name, value = ("V%03d"):format(i), ("x"):rep(i % 70)
+          map[name] = i % 3 == 0 and { value = value, encrypted = true } or value
+          list[i] = { key = name, value = value, encrypted = i % 3 == 0 }
+          reversed[count + 1 - i] = list[i]
+        end
+        local text = bytes { variables = map }
+        assert.equal(text, bytes { variables = list })
+        assert.equal(text, bytes { variables = reversed })
+        local sent = json.decode(text).variables
+        assert.equal(count, #sent)
+        for i, variable in ipairs(sent) do
+          assert.equal(list[i].key, variable.key)
+          assert.equal(list[i].value, variable.value)
+          assert.equal(i % 3 == 0 or nil, variable.encrypted)
+        end
+        list[count].key = "V001"
+        assert.equal(('variables[%d].key: found string "V001", which is item 1 too, expected each variable once')
+          :format(count), fault { variables = list })
+      end
+    end)
+
     it("names the nearest field for a misspelt one", function()
       assert.equal("brnach: found an unknown name, expected " .. KNOWN .. ", near branch", fault { brnach = "x" })
       assert.equal("Branch: found an unknown name, expected " .. KNOWN .. ", near branch", fault { Branch = "x" })
@@ -332,6 +357,34 @@ describe("host.execution", function()
       })
     end)
 
+    it("names each fault by its own path, however deep the one before was", function()
+      assert.same({
+        'branch.name: found boolean true, expected the name of a branch',
+        'branch["n\\"m"]: found an unknown name, expected one of name',
+        "comment: found number 1, expected text",
+        "delay_until: found a table, expected " .. DATE,
+        "variables.A.encrypted: found string \"no\", expected true or false",
+        'variables["b c"].valu: found an unknown name, expected one of encrypted, value, near value',
+        'variables["b c"].value: found nothing, expected ' .. SCALAR,
+        "zzz: found an unknown name, expected " .. KNOWN,
+      }, faults {
+        branch = { name = true, ['n"m'] = 1 }, comment = 1, delay_until = {}, zzz = 1,
+        variables = { A = { value = "x", encrypted = "no" }, ["b c"] = { valu = "x" } },
+      })
+      assert.same({
+        "from_revision.revision: found string \"x\", expected " .. REVISION,
+        "revision: found number 1, expected " .. REVISION,
+        "to_revision: found revision as well, expected only one of revision and to_revision",
+        "variables[2].key: found nothing, expected the name of a variable",
+        "variables[2].value: found nothing, expected " .. SCALAR,
+        "variables[3].key: found string \"A\", which is item 1 too, expected each variable once",
+        "variables[3].value: found a table, expected " .. SCALAR,
+      }, faults {
+        from_revision = { revision = "x" }, revision = 1, to_revision = { revision = "HEAD" },
+        variables = { { key = "A", value = 1 }, {}, { key = "A", value = {} } },
+      })
+    end)
+
     it("copes with whatever Lua can put into a table", function()
       local cycle = {}
       cycle.branch, cycle[1] = cycle, cycle
@@ -385,6 +438,34 @@ describe("host.execution", function()
       local plain = execution.request { branch = "main" }
       assert.equal(plain:json(), plain:masked())
       assert.equal(plain:json(), tostring(plain))
+    end)
+
+    it("masks encrypted values and nothing else, whatever the texts are", function()
+      math.randomseed(11)
+      local pieces = {
+        '{"encrypted":true,"key":"', '","value":"', '"}', '"', "\\", '\\"', "{", "x", "•", "\n", "}", "]", ",", "•••• ",
+      }
+      local function text()
+        local parts = {}
+        for i = 1, math.random(0, 5) do
+          parts[i] = pieces[math.random(#pieces)]
+        end
+        return table.concat(parts)
+      end
+      for _ = 1, 500 do
+        local variables, expected = {}, {}
+        for i = 1, math.random(0, 6) do
+          local key = i .. text():gsub("%c", "")
+          local variable = { key = key, value = text(), encrypted = math.random(2) == 1 or nil }
+          variables[i] = variable
+          expected[i] = { key = key, value = variable.encrypted and "••••" or variable.value,
+            encrypted = variable.encrypted }
+        end
+        local fields = { comment = text(), variables = variables }
+        local made = assert(execution.request(fields))
+        assert.same(fields, json.decode(made:json()))
+        assert.equal(json.encode { comment = fields.comment, variables = json.list(expected) }, made:masked())
+      end
     end)
 
     it("cannot be changed", function()
@@ -487,10 +568,18 @@ describe("host.execution", function()
     end)
 
     it("leaves headers that are given as they are", function()
-      local headers = { accept = "text/plain", ["CONTENT-TYPE"] = "x/y" }
-      local _, seen = submit_to({ body = '{"id":7}' }, { headers = headers })
-      assert.equal("text/plain", seen[1].headers.accept)
-      assert.equal("x/y", seen[1].headers["content-type"])
+      for _, headers in ipairs {
+        { accept = "text/plain", ["CONTENT-TYPE"] = "x/y" }, { accept = "text/plain" }, { ["CONTENT-TYPE"] = "x/y" },
+        {},
+      } do
+        local given = json.encode(headers)
+        for _ = 1, 2 do
+          local _, seen = submit_to({ body = '{"id":7}' }, { headers = headers })
+          assert.equal(headers.accept or "application/json", seen[1].headers.accept)
+          assert.equal(headers["CONTENT-TYPE"] or "application/json", seen[1].headers["content-type"])
+          assert.equal(given, json.encode(headers))
+        end
+      end
     end)
 
     it("takes a 4xx as refused, in the server's own words", function()
@@ -612,6 +701,28 @@ describe("host.execution", function()
       assert.equal("cancelled", child.status)
       assert.is_true(finished)
       assert.equal("accepted", outcome.outcome)
+    end)
+
+    it("sends nothing from a task that is cancelled already, unless it is shielded", function()
+      local sent = 0
+      local served <close> = assert(server.listen({}, function()
+        sent = sent + 1
+        return { body = '{"id":7}' }
+      end))
+      local function submit()
+        execution.submit(execution.request {}, { url = ("http://127.0.0.1:%d/"):format(served.port) })
+      end
+      for count, cleanup in ipairs { submit, function() task.shield(submit) end } do
+        local child = task.spawn(function()
+          local _ <close> = setmetatable({}, { __close = cleanup })
+          task.sleep(10)
+        end)
+        task.yield()
+        child:cancel()
+        pcall(child.join, child)
+        assert.equal("cancelled", child.status)
+        assert.equal(count - 1, sent)
+      end
     end)
 
     it("works below a coroutine of the recipe", function()

@@ -240,13 +240,13 @@ describe("host.json", function()
     it("reads a long text with many marked values", function()
       local texts, values = {}, {}
       for i = 1, 20000 do
-        texts[i] = i % 3 == 0 and "[]" or i % 3 == 1 and ("%d.0"):format(i) or ("%d"):format(math.maxinteger - i)
+        texts[i] = i % 3 == 0 and "{}" or i % 3 == 1 and ("%d.0"):format(i) or ("%d"):format(math.maxinteger - i)
         values[i] = i % 3 == 0 and {} or i % 3 == 1 and i + 0.0 or math.maxinteger - i
       end
       local text = "[" .. table.concat(texts, ",") .. "]"
       assert.same(values, json.decode(text))
       same_bytes(text)
-      for _, short in ipairs { "[]", "1e3", "[1e3]", "[1e3,1e3]", "[[],[],[]]", "-0.0" } do
+      for _, short in ipairs { "{}", "[{}]", "{ }", "1e3", "[1e3]", "[1e3,1e3]", "[{},{},{}]", "-0.0" } do
         assert.is_not_nil(json.decode(short))
       end
     end)
@@ -329,6 +329,11 @@ describe("host.json", function()
       assert.equal("a list with the index -5, and lists begin at 1", complaint { 1, 2, [-5] = 1 })
       assert.equal("k: a key is a boolean, and JSON has only strings for keys", complaint { k = { [true] = 1 } })
       assert.equal("a key is a number, and JSON has only strings for keys", complaint { [1.5] = 1 })
+      local wide = {}
+      for i = 1, 100 do
+        wide["k" .. i] = i % 50 == 0 and { {}, { x = i == 100 and print or 1 } } or i
+      end
+      assert.equal("k100[2].x: a function cannot be written as JSON", complaint(wide))
     end)
 
     it("refuses a nesting beyond 128, and takes one table twice", function()

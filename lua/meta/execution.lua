@@ -46,7 +46,8 @@ function ExecutionRequest:with(fields) end
 ---@field response? host.http.Response
 
 ---Sends the request once: POST to `url`. `accepted`: a 2xx that holds an execution. `refused`: the API's own 4xx, or a redirect.
----`unsent`: no byte left. `uncertain`: anything else; it may or may not run. Not cancelled half way.
+---`unsent`: no byte left. `uncertain`: anything else; it may or may not run. Not cancelled half way; a task that is
+---cancelled already sends nothing, unless it is shielded.
 ---@async
 ---@param request host.ExecutionRequest
 ---@param target { url: string, headers?: table<string, string>, timeout?: number }

@@ -1,0 +1,74 @@
+/* Dates of a request: in UTC, to the millisecond, and yet to come. */
+#include "execution_check.h"
+
+#include "alarm.h"
+#include "host.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int number_at(const char *text, int digits) {
+  int number = 0;
+  for (int i = 0; i < digits; i++)
+    number = number * 10 + (text[i] - '0');
+  return number;
+}
+
+/* 2016-11-18T12:38:16Z, with up to nine digits of a fraction of a second. */
+static bool parse_date(const char *text, struct tm *date, int *ms) {
+  static const char form[] = "dddd-dd-ddTdd:dd:dd";
+  for (size_t i = 0; i < strlen(form); i++) {
+    if (form[i] == 'd' ? !isdigit((unsigned char)text[i]) : text[i] != form[i])
+      return false;
+  }
+  *date = (struct tm){
+    .tm_year = number_at(text, 4) - 1900,
+    .tm_mon = number_at(text + 5, 2) - 1,
+    .tm_mday = number_at(text + 8, 2),
+    .tm_hour = number_at(text + 11, 2),
+    .tm_min = number_at(text + 14, 2),
+    .tm_sec = number_at(text + 17, 2),
+  };
+  const char *end = text + strlen(form);
+  char fraction[] = "000";
+  if (*end == '.') {
+    size_t digits = strspn(++end, "0123456789");
+    if (digits == 0 || digits > 9)
+      return false;
+    memcpy(fraction, end, digits < 3 ? digits : 3);
+    end += digits;
+  }
+  *ms = number_at(fraction, 3);
+  return strcmp(end, "Z") == 0;
+}
+
+/* There is no February 30th and no 25th hour: timegm would make another day of them. */
+static bool is_real(const struct tm *date, time_t *time) {
+  struct tm normal = *date;
+  *time = timegm(&normal);
+  return normal.tm_mon == date->tm_mon && normal.tm_mday == date->tm_mday && normal.tm_hour == date->tm_hour &&
+         normal.tm_min == date->tm_min && normal.tm_sec == date->tm_sec;
+}
+
+/* Sent in milliseconds, as the API's own samples are. */
+void check_date(Check *c, const char *expected) {
+  if (!check_is_name(c, expected))
+    return;
+  struct tm date;
+  time_t seconds;
+  int ms;
+  const char *text = lua_tostring(c->L, -1);
+  if (!parse_date(text, &date, &ms)) {
+    check_fault_value(c, expected, NULL);
+  } else if (!is_real(&date, &seconds)) {
+    check_fault_value(c, "a day and a time that exist", NULL);
+  } else if ((double)seconds + ms / 1e3 <= clock_wall(host_of(c->L))) {
+    check_fault_value(c, "a time in the future", NULL);
+  } else {
+    char normal[32];
+    int length = snprintf(normal, sizeof normal, "%.19s.%03dZ", text, ms);
+    writer_string(c->out, normal, (size_t)length);
+  }
+}
