@@ -1,4 +1,5 @@
 local buddy = require "spec.support.buddy"
+local json = require "host.json"
 local raised = buddy.raised
 local task = require "host.task"
 
@@ -346,6 +347,40 @@ describe("execution:wait", function()
       after_looks(40)
       assert.equal(8, count)
       for id = 1, 20 do statuses[id] = "SUCCESSFUL" end
+      for _, waiting in ipairs(tasks) do assert.is_true(waiting:join()) end
+    end)
+
+    for first = 1, 2 do it("goes on when one is cancelled that is just being looked at: " .. first, function()
+      start_many(3, nil, { changed = function() end })
+      statuses = { "INPROGRESS", "INPROGRESS", "INPROGRESS" }
+      local gate, waiting_at_gate = task.event(), false
+      api.routes["GET " .. LIST .. "/3"] = function()
+        waiting_at_gate = true
+        gate:wait()
+        return buddy.execution(3, "SUCCESSFUL", {})
+      end
+      wait_for_all()
+      local deadline = task.monotonic() + 10
+      while not waiting_at_gate and task.monotonic() < deadline do task.sleep(0.001) end
+      tasks[3]:cancel()
+      task.yield()
+      gate:notify()
+      after_looks(3)
+      for _, id in ipairs { first, 3 - first } do
+        statuses[id] = "SUCCESSFUL"
+        assert.is_true(task.timeout(5, tasks[id].join, tasks[id]))
+      end
+    end) end
+
+    it("makes nothing of a list that is none", function()
+      start_many(2)
+      local good = api.routes["GET " .. LIST]
+      local bad = { { executions = 3 }, { executions = { 1, json.null, { id = json.null } } }, {}, { executions = {} } }
+      api.routes["GET " .. LIST] = function(request, count) return bad[count] or good(request) end
+      statuses = { "INPROGRESS", "INPROGRESS" }
+      wait_for_all()
+      after_looks(#bad * 3)
+      statuses = { "SUCCESSFUL", "SUCCESSFUL" }
       for _, waiting in ipairs(tasks) do assert.is_true(waiting:join()) end
     end)
 

@@ -28,7 +28,8 @@ local Execution = {}
 Execution.__index = Execution
 Execution.__name = "moonsail.Execution"
 
----Statuses after which nothing changes any more. Source: ExecutionView in Buddy's REST types (npm @buddy-works/unit-tests)
+---Statuses after which nothing changes any more.
+---Source: ExecutionView in Buddy's REST types (npm @buddy-works/unit-tests)
 M.terminal = { SUCCESSFUL = true, FAILED = true, TERMINATED = true, SKIPPED = true, NOT_EXECUTED = true }
 
 function Execution:__tostring()

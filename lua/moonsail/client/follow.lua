@@ -28,7 +28,7 @@ local waiting = {
 ---@field waiters integer
 ---@field event host.Event when it is over, or when somebody is to drive
 ---@field sweep integer the last sweep through the list that has met it
----@field over? boolean
+---@field over? boolean whether nothing is to be learned of it any more
 ---@field err? moonsail.Error why it is over, unless the execution has ended
 ---@field actions? moonsail.ActionExecution[] at its end, when known
 ---@field seen? string the actions as last reported
@@ -65,7 +65,10 @@ function Followed_mt.__close(entry)
   local poller = entry.poller
   local id = entry.execution.id
   entry.waiters = entry.waiters - 1
-  if entry.waiters == 0 and poller.followed[id] == entry then poller:drop(id) end
+  if entry.waiters == 0 and not entry.over then
+    entry.over = true
+    poller:drop(id)
+  end
   if not poller.driven then pass_on(poller) end
 end
 
@@ -169,8 +172,9 @@ end
 
 -- At one execution, in full.
 function Poller:look_at(entry)
-  local ok, answer = pcall(self.get, self, self.path .. url.path(entry.execution.id))
   if entry.over then return end
+  local ok, answer = pcall(self.get, self, self.path .. url.path(entry.execution.id))
+  if entry.over then return end -- its last waiter has left meanwhile
   entry.sweep = self.sweep
   if ok then return self:show(entry, answer) end
   if not errors.is(answer) or answer.status ~= 404 then error(answer, 0) end
@@ -224,7 +228,7 @@ end
 -- One page of the list. Returns what the sweep has not met, once it is at its end.
 function Poller:read_page()
   local answer = self:get(("%s?page=%d&per_page=%d"):format(self.path, self.page, self.per_page))
-  local entries = view.field(answer, "executions") or {}
+  local entries = view.list(answer, "executions")
   for _, short in ipairs(entries) do
     local entry = self.followed[view.field(short, "id")]
     if entry then
@@ -292,7 +296,12 @@ end
 
 -- ---- Driving.
 
-local driving_mt = { __close = function(self) self.poller.driven = false end }
+local driving_mt = {
+  __close = function(self)
+    self.poller.driven = false
+    pass_on(self.poller)
+  end,
+}
 
 function Poller:rest()
   if self.trouble then return task.sleep(self.trouble * (0.75 + math.random() / 2)) end

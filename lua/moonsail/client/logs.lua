@@ -27,7 +27,7 @@ local function read_paged(session, path, lines)
   repeat
     local answer = try(session, ("%s/logs?offset=%d&limit=%d"):format(path, offset, PAGE))
     if not answer then return offset > 0 end
-    local more = view.field(answer, "logs") or {}
+    local more = view.list(answer, "logs", "string")
     append(lines, more)
     offset = offset + #more
   until #more == 0 or offset >= (math.tointeger(answer.total_element_count) or math.maxinteger)
@@ -37,7 +37,7 @@ end
 -- The editions up to 2025: all lines at once.
 local function read_whole(session, path, lines)
   local answer = try(session, path)
-  append(lines, view.field(answer, "log") or {})
+  append(lines, view.list(answer, "log", "string"))
   return answer ~= nil
 end
 

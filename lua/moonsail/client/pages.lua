@@ -1,5 +1,7 @@
 --- Lists that come in pages. Source: https://buddy.works/docs/api/getting-started/overview
 
+local view = require "moonsail.client.view"
+
 local M = {}
 
 local SMALLEST_PAGE = 20 -- the API's default; a page with fewer entries is the last one
@@ -24,7 +26,7 @@ function M.each(get, path, key, per_page)
     if index > #entries and not last then
       page, index = page + 1, 1
       local answer = get(("%s?page=%d&per_page=%d"):format(path, page, per_page))
-      entries = type(answer[key]) == "table" and answer[key] or {}
+      entries = view.list(answer, key)
       last = is_last(answer, entries, page, per_page)
       -- A server that does not know pages gives the first one for ever.
       local id = entries[1] and (entries[1].id or entries[1].name)

@@ -30,14 +30,27 @@ end
 
 local field = M.field
 
+---The entries of a list, without those that are not of the type; empty when there is no list.
+---@param object any
+---@param name string
+---@param kind? "table"|"string" default "table"
+---@return any[]
+function M.list(object, name, kind)
+  local entries = {}
+  local found = field(object, name)
+  for _, entry in ipairs(type(found) == "table" and found or {}) do
+    if type(entry) == (kind or "table") then entries[#entries + 1] = entry end
+  end
+  return entries
+end
+
 ---The actions of a full execution; nil for a short one.
 ---@param execution table as the API answers it
 ---@return moonsail.ActionExecution[]?
 function M.actions(execution)
-  local entries = field(execution, "action_executions")
-  if not entries then return nil end
+  if not field(execution, "action_executions") then return nil end
   local actions = {}
-  for i, entry in ipairs(entries) do
+  for i, entry in ipairs(M.list(execution, "action_executions")) do
     local action = field(entry, "action")
     actions[i] = {
       id = field(action, "id"),
@@ -59,7 +72,7 @@ end
 ---@param execution table as the API answers it
 ---@return table target
 function M.describe(target, execution)
-  target.id = execution.id
+  target.id = field(execution, "id") or target.id
   target.url = field(execution, "html_url")
   target.revision = field(field(execution, "to_revision"), "revision")
   target.branch = field(field(execution, "branch"), "name")
