@@ -48,6 +48,21 @@ describe("settings", function()
       assert.same({ "env", "line" }, { found.workspace, found.project })
     end)
 
+    it("takes WORKSPACE/PROJECT over a workspace of a weaker layer", function()
+      configure 'return { workspace = "file", project = "file" }'
+      local found = load(nil, { BUDDY_PROJECT = "acme/website" })
+      assert.same({ "acme", "website", "BUDDY_PROJECT" }, { found.workspace, found.project, found.sources.workspace })
+      found = load({ project = "acme/website" }, environment)
+      assert.same({ "acme", "website" }, { found.workspace, found.project })
+      found = load({ project = "website" }, { BUDDY_PROJECT = "acme/other" })
+      assert.same({ "acme", "website" }, { found.workspace, found.project })
+    end)
+
+    it("refuses two workspaces of one layer", function()
+      local err = raised(load, { workspace = "acme", project = "other/website" })
+      assert.same({ "usage", "workspace" }, { err.kind, err.field })
+    end)
+
     it("takes an empty variable for one that is not set", function()
       assert.is_nil(load(nil, { BUDDY_TOKEN = "" }).token)
     end)

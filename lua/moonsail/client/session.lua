@@ -118,8 +118,6 @@ end
 
 local function read_settings(self, options)
   local settings = require("moonsail.client.settings").load { command_line = options.settings, getenv = options.getenv }
-  local workspace, project = (settings.project or ""):match("^([^/]+)/(.+)$")
-  if project then settings.workspace, settings.project = settings.workspace or workspace, project end
   if settings.token or self.keeper then return settings end
   errors.raise("usage", "nothing is configured: there is no token and no endpoint",
     "Set BUDDY_TOKEN, or run the recipe with moonsail run, which then serves the current directory itself.")

@@ -56,6 +56,17 @@ local function check_value(name, value, source)
   end
 end
 
+-- A project may be given as WORKSPACE/PROJECT, which then also wins over a workspace of a weaker layer.
+local function split_project(settings, values, source)
+  local workspace, project = (values.project or ""):match("^([^/]+)/(.+)$")
+  if not project then return end
+  if values.workspace and values.workspace ~= workspace then
+    fail(("project in %s is in the workspace '%s', and the workspace beside it is '%s'"):format(source, workspace,
+      values.workspace), "Give one of the two.", { field = "workspace" })
+  end
+  settings.workspace, settings.project, settings.sources.workspace = workspace, project, source
+end
+
 -- Lays values over the weaker ones.
 local function layer(settings, values, source_of)
   for name, value in pairs(values) do
@@ -64,6 +75,7 @@ local function layer(settings, values, source_of)
     check_value(name, value, source)
     settings[name], settings.sources[name] = value, source
   end
+  split_project(settings, values, source_of "project")
 end
 
 local function configuration_path(getenv)
