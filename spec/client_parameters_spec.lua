@@ -29,6 +29,12 @@ describe("sail.parameters", function()
     assert.is_true(read({ dry_run = { type = "boolean" } }, { ["dry-run"] = true }).dry_run)
   end)
 
+  it("takes no number that is not finite", function()
+    for _, text in ipairs { "1e400", "-1e400", "inf", "nan" } do
+      assert.matches("expected a number", value_of("number", text), 1, true)
+    end
+  end)
+
   it("converts by type", function()
     assert.equal("42", value_of("string", "42"))
     assert.equal(-42, value_of("integer", "-42"))

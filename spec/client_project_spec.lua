@@ -76,6 +76,13 @@ describe("sail.project", function()
       assert.equal(0, lookups())
     end)
 
+    it("refuses an id that none can have", function()
+      for _, id in ipairs { 0, -1, 1.5 } do
+        local project = sail.project()
+        assert.equal("usage", raised(project.pipeline, project, id).kind)
+      end
+    end)
+
     it("looks an identifier up once, however many ask at once", function()
       local build = sail.project():pipeline "build"
       task.map({ 1, 2, 3, 4, 5 }, {}, function() build:actions() end)

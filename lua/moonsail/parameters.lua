@@ -27,6 +27,12 @@ local function is_ref(text)
   return true
 end
 
+-- "1e400" is infinite, and stands in no request.
+local function finite(text)
+  local value = text:find("^-?[%d.]") and tonumber(text)
+  return value and value - value == 0 and value or nil
+end
+
 local words = {
   ["true"] = true, yes = true, on = true, ["1"] = true,
   ["false"] = false, no = false, off = false, ["0"] = false,
@@ -36,7 +42,7 @@ local words = {
 local kinds = {
   string = { "a text", function(text) return text end },
   integer = { "an integer", function(text) return text:find("^-?%d+$") and math.tointeger(tonumber(text)) or nil end },
-  number = { "a number", function(text) return text:find("^-?[%d.]") and tonumber(text) or nil end },
+  number = { "a number", finite },
   boolean = { "true or false", function(text) return words[text:lower()] end },
   choice = { "a text", function(text) return text end },
   version = { "a version such as 1.2.0", function(text) return is_version(text) and text:gsub("^v", "") or nil end },
@@ -165,7 +171,7 @@ function M.read(list, values)
   add_unknown(faults, list, values)
   if #faults == 0 then return result end
   errors.raise("usage", #faults == 1 and "a parameter is wrong" or #faults .. " parameters are wrong",
-    table.concat(faults, "\n"), { faults = faults })
+    table.concat(faults, "\n"), { faults = faults, on_command_line = true })
 end
 
 ---What a recipe gets.

@@ -35,7 +35,7 @@ end
 ---@param name integer|string
 ---@return moonsail.Pipeline
 function Project:pipeline(name)
-  if math.type(name) == "integer" or type(name) == "string" and name:find("^%d+$") then
+  if math.type(name) == "integer" and name > 0 or type(name) == "string" and name:find("^%d+$") then
     return pipelines.new(self, { id = math.tointeger(tonumber(name)) })
   end
   if type(name) == "string" and name ~= "" then return pipelines.new(self, { name = name }) end
