@@ -76,6 +76,12 @@ describe("moonsail", function()
       check({ 2, "", "moonsail: the recipe does not parse: recipe.lua:1: syntax error near 'end'\n" ..
         "  Correct that line; nothing was sent.\n" }, { "run", recipe "do wait end" })
       assert.equal(2, run({ "run", folder.path }).code)
+      check({ 0, "", "" }, { "run", recipe "" })
+    end)
+
+    it("does not read a recipe without end", function()
+      check({ 2, "", "moonsail: the recipe cannot be read: /dev/zero is longer than 4194304 bytes\n" ..
+        "  Give the path of a Lua file, such as scripts/recipes/release.lua.\n" }, { "run", "/dev/zero" })
     end)
 
     it("refuses bytecode", function()
@@ -93,6 +99,15 @@ describe("moonsail", function()
       assert.matches(lines, result.stderr)
     end)
 
+    it("shows them also when its name is like one of ours, or long", function()
+      for _, name in ipairs { "run.lua", ("long"):rep(20) .. ".lua" } do
+        moonsail.write(folder.path .. "/" .. name, "local x = nil\nx.y = 1")
+        local result = run { "run", name }
+        assert.matches("^moonsail: [^\n]*:2: attempt to index a nil value %(local 'x'%)\n  [^\n]*:2: in [^\n]*\n$",
+          result.stderr)
+      end
+    end)
+
     it("prints what the recipe prints", function()
       check({ 0, "a\t1\nb\n", "" }, { "run", recipe "print('a', 1) print 'b'" })
     end)
@@ -106,6 +121,8 @@ describe("moonsail", function()
           assert(os[name] == nil, name)
         end
         assert(string.dump == nil)
+        assert(getmetatable "" == "string")
+        require("moonsail").json.encode = nil
         assert(not pcall(require, "host.process"))
         assert(not pcall(require, "io"))
         assert(not pcall(require, "../recipe"))
@@ -159,6 +176,7 @@ describe("moonsail", function()
         assert.equal(2, result.code)
         assert.matches("region", result.stderr)
         assert.matches("regions", result.stderr)
+        assert.matches("^moonsail: a parameter is wrong\n", result.stderr) -- the recipe's line is not to blame
         result = run { "run", recipe "require('moonsail').run { 'touch', 'touched' }", "--version", "1" }
         assert.same({ 2, "moonsail: the recipe takes no parameters, but was given --version\n" ..
           "  A recipe names them with sail.parameters, before it does anything else.\n" },
@@ -176,8 +194,7 @@ describe("moonsail", function()
   end)
 
   it("ends with 130 and says nothing false when it is interrupted", function()
-    local process = require "host.process"
-    local child <close> = assert(process.spawn {
+    local child <close> = assert(require("host.process").spawn {
       command = { moonsail.path, "eval", "print 'ready' io.stdout:flush() require('host.task').sleep(1e6)" },
     })
     assert.matches("ready", child:read())

@@ -4,11 +4,18 @@ local errors = require "moonsail.errors"
 
 local M = {}
 
+-- A copy, since what a recipe changes in it must not reach the client.
+local function copy(from)
+  local to = {}
+  for name, value in pairs(from) do to[name] = value end
+  return to
+end
+
 ---What a recipe gets.
 ---@return table<string, any>
 function M.fields()
   return {
-    json = require "host.json",
+    json = copy(require "host.json"),
 
     ---Raises an error of kind `recipe`.
     ---@param message string what happened

@@ -6,6 +6,11 @@ local terminal = require "host.terminal"
 
 local M = {}
 
+-- A path as Lua shortens it in messages.
+local function shown(path)
+  return path and debug.getinfo(load("", "@" .. path), "S").short_src
+end
+
 -- The first place in the traceback that lies in the recipe.
 local function recipe_line(traceback, path)
   for place, line in (traceback or ""):gmatch "\n%s*([^\n]-):(%d+): in" do
@@ -17,7 +22,8 @@ end
 local function recipe_frames(traceback, path)
   local lines = {}
   for line in (traceback or ""):gmatch "[^\n]+" do
-    if path and line:find(path, 1, true) then lines[#lines + 1] = "  " .. line:match "^%s*(.*)" end
+    local frame = line:match "^%s*(.*)"
+    if path and frame:sub(1, #path + 1) == path .. ":" then lines[#lines + 1] = "  " .. frame end
   end
   return lines
 end
@@ -28,6 +34,7 @@ end
 ---@return string
 function M.text(err, path)
   local traceback = task.traceback(err)
+  path = shown(path)
   if errors.is(err) then
     local place = err.kind == "usage" and not err.on_command_line and recipe_line(traceback, path)
     return ("moonsail: %s%s"):format(place and place .. ": " or "", tostring(err))

@@ -38,6 +38,12 @@ local function load_own(name, directory, environment)
   return chunk(name, path)
 end
 
+-- The metatable of strings is one for all, so behind it lies the library that handles the token.
+local function metatable_of(value)
+  if type(value) == "string" then return "string" end
+  return getmetatable(value)
+end
+
 local function make_require(environment, directory, loaded)
   return function(name)
     if type(name) ~= "string" then error("require: a name expected, got a " .. type(name), 2) end
@@ -57,6 +63,7 @@ function M.new(sail, directory)
   for _, name in ipairs(base) do environment[name] = _G[name] end
   for _, name in ipairs(libraries) do environment[name] = copy(_G[name]) end
   environment.string.dump = nil
+  environment.getmetatable = metatable_of
   environment._G = environment
   environment.os = clock(sail)
   environment.print = function(...) return sail.print(...) end

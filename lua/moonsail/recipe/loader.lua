@@ -5,13 +5,20 @@ local errors = require "moonsail.errors"
 
 local M = {}
 
-local function read(path)
+local MAX_BYTES = 4 * 1024 * 1024 -- a device or a mistaken archive must not fill the memory
+
+local function read_file(path)
   local file, problem = io.open(path, "r")
-  local source
-  if file then
-    source, problem = file:read "a"
-    file:close()
-  end
+  if not file then return nil, problem end
+  local source, fault = file:read(MAX_BYTES + 1)
+  file:close()
+  if fault then return nil, ("%s: %s"):format(path, fault) end
+  if source and #source > MAX_BYTES then return nil, ("%s is longer than %d bytes"):format(path, MAX_BYTES) end
+  return source or "" -- an empty file
+end
+
+local function read(path)
+  local source, problem = read_file(path)
   if source then return source end
   errors.raise("usage", ("the recipe cannot be read: %s"):format(problem),
     "Give the path of a Lua file, such as scripts/recipes/release.lua.", { path = path })
