@@ -21,6 +21,7 @@ struct TurnHook {
 
 struct Host {
   uv_loop_t loop;
+  int output_error;      /* terminal.c; of the first failed write to standard output whose reader is still there */
   struct Memory *memory; /* memory.c */
   lua_State *L;
   TurnHook *hooks;             /* due at the end of this turn, newest first */

@@ -2,6 +2,9 @@
 #include "host.h"
 #include "task.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +87,26 @@ static int start(lua_State *L) {
   return 0;
 }
 
+/* Whoever starts us may have closed them; else the first file that we open would be taken for one of them. */
+static bool open_standard_files(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+      return false;
+  }
+  return true;
+}
+
+/* What a program reads from us must not be cut short in silence. A reader who has gone wanted no more. */
+static bool output_is_lost(Host *host) {
+  bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;
+  struct pollfd out = { .fd = STDOUT_FILENO };
+  bool gone = poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
+  return host->output_error != 0 || (failed && !gone);
+}
+
 int main(int argc, char **argv) {
+  if (!open_standard_files())
+    return EXIT_FAULT;
   Main run = { .host = host_new(), .code = EXIT_FAULT };
   if (run.host == NULL) {
     fputs("moonsail: cannot start: not enough memory, or no file descriptors left\n", stderr);
@@ -101,6 +123,12 @@ int main(int argc, char **argv) {
     unwatch_signals(&run);
   } else {
     fprintf(stderr, "moonsail: %s\n", lua_tostring(L, -1));
+  }
+  if (output_is_lost(run.host)) {
+    fputs("moonsail: standard output could not be written, so what was printed is not whole\n"
+          "  What was done stands. Is there space where the output goes?\n",
+          stderr);
+    run.code = run.code == 0 ? EXIT_FAULT : run.code;
   }
   if (!host_close(run.host)) {
     fputs("moonsail: a handle was left open; please report this\n", stderr);

@@ -52,6 +52,8 @@ static int l_write(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 2, &length);
   int err = write_all(fd, text, length);
+  if (fd == STDOUT_FILENO && err != 0 && err != -EPIPE)
+    host_of(L)->output_error = err;
   if (err != 0)
     return host_fail_uv(L, err,
                         fd == STDOUT_FILENO ? "cannot write to standard output" : "cannot write to standard error");
