@@ -1,4 +1,5 @@
 local moonsail = require "spec.support.moonsail"
+local process = require "host.process"
 
 describe("moonsail", function()
   local folder
@@ -61,6 +62,40 @@ describe("moonsail", function()
   it("does not look for modules in the current directory", function()
     moonsail.write(folder.path .. "/argparse.lua", "error 'taken from the current directory'")
     assert.equal(0, run({ "engine", "--help" }).code)
+  end)
+
+  it("refuses names for the engine that no URL can hold", function()
+    check({ 2, "", "moonsail: --workspace a/b cannot stand in a URL\n  Use letters, digits, - and _.\n" },
+      { "engine", "--workspace", "a/b" })
+  end)
+
+  describe("with its standard streams", function()
+    -- What a shell makes of the command line.
+    local function shell(line)
+      local script = line:gsub("moonsail", "'" .. moonsail.path .. "'")
+      return assert(process.run { command = { "sh", "-c", script } })
+    end
+
+    it("runs when they are closed", function()
+      local result = shell "moonsail eval 'return 1' 0<&- 2>&-"
+      assert.same({ 0, "1\n" }, { result.code, result.stdout })
+      assert.equal(0, shell("moonsail eval 'return 1' 0<&- 1>&- 2>&-").code)
+    end)
+
+    it("does not lose output in silence", function()
+      local recipe = folder.path .. "/prints.lua"
+      moonsail.write(recipe, "print 'a'")
+      for _, line in ipairs { "eval 'return 1'", "version", "run " .. recipe } do
+        local result = shell(("moonsail %s >/dev/full"):format(line))
+        assert.same({ line, 1 }, { line, result.code })
+        assert.matches("^moonsail: standard output could not be written", result.stderr)
+      end
+    end)
+
+    it("does not mind a reader who has seen enough", function()
+      local result = shell "{ moonsail eval 'for i = 1, 1e5 do print(i) end'; echo $? >&2; } | head -n 1"
+      assert.same({ "1\n", "0\n" }, { result.stdout, result.stderr })
+    end)
   end)
 
   describe("run", function()
@@ -194,7 +229,7 @@ describe("moonsail", function()
   end)
 
   it("ends with 130 and says nothing false when it is interrupted", function()
-    local child <close> = assert(require("host.process").spawn {
+    local child <close> = assert(process.spawn {
       command = { moonsail.path, "eval", "print 'ready' io.stdout:flush() require('host.task').sleep(1e6)" },
     })
     assert.matches("ready", child:read())

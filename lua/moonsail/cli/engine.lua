@@ -25,12 +25,20 @@ local function listen_address(text)
   errors.raise("usage", ("--listen %s is not an address and a port"):format(text), "Give it as 127.0.0.1:8080.")
 end
 
+local function check_name(options, option)
+  local name = options[option]
+  if not name or name:find "^%w[%w_.-]*$" then return end
+  errors.raise("usage", ("--%s %s cannot stand in a URL"):format(option, name), "Use letters, digits, - and _.")
+end
+
 local function say(text)
   terminal.write("stdout", text .. "\n")
 end
 
 local function serve(options)
   local address, port = listen_address(options.listen)
+  check_name(options, "workspace")
+  check_name(options, "project")
   local engine, problem = require("moonsail.engine").start {
     repository = options.repo, workspace = options.workspace, project = options.project, address = address, port = port,
     state = options.state, rate_limit = options.rate_limit, log = say,
