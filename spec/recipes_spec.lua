@@ -1,6 +1,7 @@
 local json = require "host.json"
 local moonsail = require "spec.support.moonsail"
 local plain_api = require "spec.support.api"
+local repository = require "spec.support.repository"
 
 local actions = {
   { id = 2, name = "Compile", type = "BUILD", trigger_time = "ON_EVERY_EXECUTION" },
@@ -98,5 +99,61 @@ describe("the example recipes against a plain HTTP server", function()
       assert.matches("usage: moonsail run .*" .. name .. "%.lua %[%-%-NAME VALUE...%]", result.stdout)
       assert.matches("%-%-pipeline STRING", result.stdout)
     end
+  end)
+end)
+
+describe("the example recipes over a git repository", function()
+  local definition = [[
+- pipeline: deploy
+  actions:
+  - { action: Web, type: BUILD, execute_commands: [ 'echo "web $VERSION of $AUTHOR"' ] }
+  - { action: API, type: BUILD, execute_commands: [ "true" ] }
+]]
+
+  -- In the work tree, served by the embedded engine, whose state outlives the run.
+  local function run(repo, name, ...)
+    local result = moonsail.run(repo.path .. "/.git", { "run", recipes .. name .. ".lua", ... },
+      { directory = repo.path })
+    assert.equal("", result.code ~= 0 and result.stderr or "")
+    return result
+  end
+
+  it("choose_actions runs those whose folder has changed, and none when nothing has", function()
+    local repo <close> = repository.new()
+    repo:commit { ["buddy.yml"] = definition, ["web/a"] = "1", ["api/a"] = "1" }
+    local first = run(repo, "choose_actions").stderr
+    assert.matches("Web: SUCCESSFUL.*API: SUCCESSFUL", first)
+    repo:commit { ["api/a"] = "2" }
+    local second = run(repo, "choose_actions").stderr
+    assert.matches("API: SUCCESSFUL", second)
+    assert.not_matches("Web", second)
+    local third = run(repo, "choose_actions")
+    assert.matches("^Nothing has changed since http", third.stdout)
+    assert.equal("", third.stderr)
+  end)
+
+  it("fan_out tells a pipeline that failed from one that is not there", function()
+    local repo <close> = repository.new()
+    repo:tag("v1.0", repo:commit { ["buddy.yml"] = definition:gsub('"true"', '"false"') })
+    local result = moonsail.run(repo.path .. "/.git", { "run", recipes .. "fan_out.lua", "--pipelines", "deploy,none",
+      "--version", "1.0" }, { directory = repo.path })
+    assert.equal(3, result.code)
+    assert.matches("\ndeploy +FAILED .*\nnone +api ", result.stdout)
+  end)
+
+  it("computed_variables counts from the last tag", function()
+    local repo <close> = repository.new()
+    repo:tag("v1.0", repo:commit { ["buddy.yml"] = definition:gsub("pipeline: deploy", "pipeline: build") })
+    local head = repo:commit { a = "1" }
+    run(repo, "computed_variables")
+    moonsail.write(repo.path .. "/log.lua", [[
+      local sail = require "moonsail"
+      local execution = sail.project():pipeline "build":last_successful()
+      print(execution.comment)
+      for _, line in ipairs(execution:logs "Web") do print(line) end
+    ]])
+    local result = moonsail.run(repo.path .. "/.git", { "run", "log.lua" }, { directory = repo.path })
+    assert.matches(", 1 commits after v1.0\n", result.stdout, 1, true)
+    assert.matches("\nweb v1.0-1-g" .. head:sub(1, 7) .. " of Ada Lovelace\n", result.stdout, 1, true)
   end)
 end)

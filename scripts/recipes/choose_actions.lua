@@ -28,12 +28,14 @@ end
 local changed = folders_of(paths.added, paths.changed, paths.deleted)
 local folders = folders_of(sail.git.changed_paths(nil, head).added)
 
-local execution = pipeline:run {
-  revision = head,
-  from_revision = before and before.revision,
-  actions = function(action)
-    local folder = action.name:lower()
-    return not folders[folder] or changed[folder]
-  end,
-}
-execution:wait()
+local chosen = {}
+for _, action in ipairs(pipeline:actions()) do
+  local folder = action.name:lower()
+  if not folders[folder] or changed[folder] then chosen[#chosen + 1] = action.id end
+end
+
+if #chosen == 0 then
+  sail.print("Nothing has changed since " .. before.url)
+else
+  pipeline:run { revision = head, from_revision = before and before.revision, actions = chosen }:wait()
+end

@@ -27,7 +27,7 @@ for i, entry in ipairs(results) do
   failed = failed or not entry.ok and entry.result
   rows[i] = {
     entry.name,
-    entry.ok and "SUCCESSFUL" or entry.result.status or entry.result.kind or "error",
+    entry.ok and "SUCCESSFUL" or entry.result.kind == "execution" and entry.result.status or entry.result.kind,
     ("%.1f s"):format(entry.seconds),
     entry.ok and entry.result.url or tostring(entry.result.message or entry.result),
   }
