@@ -221,6 +221,8 @@ describe("moonsail", function()
     end)
 
     it("refuses its own options when they are wrong", function()
+      check({ 2, "", "moonsail: project in the command line is empty\n  Give it a value, or leave it out.\n" },
+        { "run", "--project=", recipe "require('moonsail').project():pipelines()" })
       check({ 2, "", "moonsail: moonsail run has no option --projekt\n" ..
         "  See moonsail run --help. A recipe's own parameters stand behind the recipe.\n" },
         { "run", "--projekt", "x", "recipe.lua" })

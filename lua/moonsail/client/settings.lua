@@ -32,6 +32,8 @@ local types = {
 }
 
 local function fail(message, hint, facts)
+  facts = facts or {}
+  facts.on_command_line = true -- or in what stands beside it: no line of the recipe is to blame
   errors.raise("usage", message, hint, facts)
 end
 
