@@ -1,0 +1,160 @@
+/* What the parts of host.server share: server.c, server_exchange.c, server_request.c, server_response.c and
+ * server_loop.c. */
+#ifndef MOONSAIL_SERVER_H
+#define MOONSAIL_SERVER_H
+
+#include "alarm.h"
+#include "host.h"
+#include "library.h"
+#include "task.h"
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+
+#define MHD_FUNCTIONS(X)                                                                                               \
+  X(MHD_add_response_header)                                                                                           \
+  X(MHD_create_response_from_buffer)                                                                                   \
+  X(MHD_destroy_response)                                                                                              \
+  X(MHD_get_connection_info)                                                                                           \
+  X(MHD_get_connection_values_n)                                                                                       \
+  X(MHD_get_daemon_info)                                                                                               \
+  X(MHD_get_reason_phrase_for)                                                                                         \
+  X(MHD_get_response_headers)                                                                                          \
+  X(MHD_get_timeout)                                                                                                   \
+  X(MHD_lookup_connection_value)                                                                                       \
+  X(MHD_queue_response)                                                                                                \
+  X(MHD_resume_connection)                                                                                             \
+  X(MHD_run)                                                                                                           \
+  X(MHD_start_daemon)                                                                                                  \
+  X(MHD_stop_daemon)                                                                                                   \
+  X(MHD_suspend_connection)
+
+typedef struct Microhttpd {
+  MHD_FUNCTIONS(LIBRARY_MEMBER)
+} Microhttpd;
+
+typedef struct Server Server;
+typedef struct Exchange Exchange;
+
+struct Servers {
+  Microhttpd mhd;
+  TurnHook hook; /* one for all servers, so that it needs no server to be alive */
+  Server *first;
+};
+
+/* What Lua holds; its user values are the functions. It is in the registry, by its own address, while open. */
+typedef struct Handle {
+  Wait wait;      /* of the server's own task, which is the parent of the handlers */
+  Server *server; /* NULL once closed */
+  Task *keeper;
+  int port;
+  char address[INET6_ADDRSTRLEN];
+} Handle;
+
+enum { HANDLER = 1, ON_ERROR = 2, REJECT = 3 };
+
+struct Server {
+  uv_poll_t poll; /* first: its close callback frees the whole */
+  Alarm alarm;    /* libmicrohttpd's next timeout */
+  Host *host;
+  const Microhttpd *mhd;
+  struct MHD_Daemon *daemon;
+  Handle *handle;
+  Server *next;
+  Exchange *exchanges; /* from the first header to the end of the answer or, if later, of the handler */
+  Exchange *spare;
+  size_t max_body;
+  unsigned pass; /* counts the calls of pump */
+  unsigned run;  /* counts those of MHD_run */
+  bool due;      /* an answer is ready, or a timeout: pump at the end of the turn */
+  bool late;     /* an answer was queued that libmicrohttpd will only write when it runs again */
+  bool waiting;  /* libmicrohttpd has asked for an answer that was not there yet */
+  bool pumping;
+  bool closing; /* closed by a handler while pumping */
+};
+
+struct Exchange {
+  Server *server;                    /* NULL once it has closed */
+  struct MHD_Connection *connection; /* NULL once the client has gone */
+  Exchange *previous, *next;
+  struct MHD_Response *response; /* until it is queued */
+  unsigned status;
+  unsigned run;  /* in which it began */
+  unsigned pass; /* in which its handler was started */
+  bool started;
+  bool running;
+  bool suspended;
+  const char *method, *path; /* while the request is made */
+  char *buffer;              /* the request's body, and then the answer's, until that is sent */
+  size_t length, capacity;
+};
+
+/* ---- server.c */
+
+/* [-0, +1, -] The handler, on_error or reject: a function, or nil for one that was not given. */
+void server_push_function(lua_State *L, const Server *server, int which);
+
+/* [-2, +0, -] L: error, traceback or nil. Tells on_error; what that raises is lost. */
+void server_report(lua_State *L, const Server *server);
+
+/* Ends its exchanges and frees the server, at once or when the run of libmicrohttpd that has called us is over. */
+void server_stop(Server *server);
+
+/* ---- server_exchange.c */
+
+/* Adds to the buffer; false when out of memory. */
+bool exchange_append(Exchange *x, const char *data, size_t size);
+
+/* Stops libmicrohttpd's daemon and with it every exchange. A handler that still runs keeps its own until it ends. */
+void exchanges_end(Server *server);
+
+/* libmicrohttpd's MHD_AccessHandlerCallback, its data a Server: called with the headers, with each piece of the body,
+ * and from then on until there is an answer. */
+enum MHD_Result on_request(void *server, struct MHD_Connection *connection, const char *path, const char *method,
+                           const char *version, const char *body, size_t *body_size, void **context);
+
+/* libmicrohttpd's MHD_OPTION_NOTIFY_COMPLETED: the answer is sent, or the client has gone. */
+void on_completed(void *data, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code);
+
+/* ---- server_request.c */
+
+/* [-0, +3, m] L: exchange -> exchange, query, headers, request. Nothing else may be on the stack. */
+void request_push(lua_State *L, const Exchange *x);
+
+/* ---- server_response.c */
+
+/* [-0, +0, -] On top of `co`: what the handler returned or raised. Afterwards there is an answer to queue. */
+void response_take(Host *host, Exchange *x, lua_State *co, bool ok);
+
+/* [-0, +1, -] Answers with an error and leaves its body, or nil, on the stack. Should `reject` fail, it is an empty
+ * 500. */
+void response_reject(lua_State *L, Exchange *x, int status, const char *message);
+
+/* Gives the answer to libmicrohttpd; MHD_NO closes the connection. */
+enum MHD_Result response_queue(Exchange *x);
+
+/* Frees an answer that has not been queued, if there is one. */
+void response_drop(Exchange *x);
+
+/* The body is too large, as its Content-Length says. */
+enum MHD_Result response_refuse_early(Exchange *x);
+
+/* The body has become too large. In its middle libmicrohttpd takes no answer, it only closes: the answer is written
+ * past it. */
+enum MHD_Result response_refuse_midway(Exchange *x);
+
+/* ---- server_loop.c */
+
+/* Watches the daemon's epoll descriptor; false when that cannot be done. */
+bool loop_enter(Server *server, int epoll_fd);
+
+/* Forgets the timeout and the descriptor, which must still be open. The server is freed in a later turn. */
+void loop_leave(Server *server);
+
+/* libmicrohttpd runs at the end of this turn. */
+void loop_pump_soon(Server *server);
+
+/* The hook of all servers: runs those that are due, and takes their next timeouts. */
+void on_server_turn_end(Host *host, TurnHook *hook);
+
+#endif
