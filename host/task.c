@@ -1,6 +1,6 @@
-/* Tasks: coroutines on the host's one loop, owned by one another.
- * Here is the only lua_resume of a task, and the only yield of a wait. What Lua sees of it is in task_library.c. */
-#include "task.h"
+/* Tasks: coroutines on the host's one loop, owned by one another. Here is the life of a task, and the only lua_resume
+ * of one. How it waits is in task_wait.c, what Lua sees of it in task_library.c. */
+#include "task_internal.h"
 
 #include "coroutine.h"
 
@@ -10,44 +10,7 @@
 #define TASK_CLASS "host.Task"
 #define CANCELLATION_CLASS "host.Cancellation"
 
-typedef enum TaskState { READY, RUNNING, WAITING, ENDING, DONE, FAILED, CANCELLED } TaskState;
-
 static const char *const state_names[] = { "ready", "running", "waiting", "waiting", "done", "failed", "cancelled" };
-
-struct Task {
-  Host *host;
-  lua_State *co; /* the userdata's first user value; holds the results or the error at the end */
-  Task *parent;
-  Task *children;        /* youngest first */
-  Task *older, *younger; /* siblings */
-  Task *next_ready;
-  Wait *wait; /* what it is suspended in */
-  struct JoinWait *joiners;
-  TaskEnded ended;
-  void *ended_data;
-  TaskState state;
-  int results; /* on top of co, once its function has ended */
-  int shields;
-  int blocks; /* coroutines below that cannot yield */
-  bool started;
-  bool cancelled;
-  bool interrupted;   /* its wait was cancelled: raise when resumed */
-  bool failed;        /* its function has raised */
-  bool seen;          /* somebody has been told of its failure */
-  bool daemon;        /* cancelled, not waited for, when its parent's function has ended */
-  lua_Integer number; /* among its siblings */
-  lua_Integer child_count;
-  lua_Integer steps;
-  char *reason; /* of the cancellation */
-};
-
-struct Tasks {
-  const void *cancellation; /* the value that a cancelled task raises */
-  Task *current;
-  Task *first_ready;
-  Task **last_ready;
-  lua_Integer roots;
-};
 
 /* ---- Registry: live tasks are anchored by their address; the last failure keeps its traceback. */
 
@@ -110,7 +73,7 @@ bool task_is_cancellation(lua_State *L, int index) {
   return lua_touserdata(L, index) == host_of(L)->tasks->cancellation;
 }
 
-static int raise_cancellation(lua_State *L) {
+int task_raise_cancellation(lua_State *L) {
   push_cancellation(L);
   return lua_error(L);
 }
@@ -130,7 +93,7 @@ static int l_cancellation_tostring(lua_State *L) {
 
 /* ---- The ready queue. */
 
-static void make_ready(Task *task) {
+void task_make_ready(Task *task) {
   struct Tasks *tasks = task->host->tasks;
   task->state = READY;
   task->next_ready = NULL;
@@ -139,12 +102,6 @@ static void make_ready(Task *task) {
 }
 
 /* ---- Ends. */
-
-struct JoinWait {
-  Wait wait;
-  Task *joined;
-  struct JoinWait *next;
-};
 
 static void check_end(Task *task);
 
@@ -158,7 +115,7 @@ static void unlink_from_parent(Task *task) {
   task->older = task->younger = NULL;
 }
 
-static bool is_over(const Task *task) {
+bool task_is_over(const Task *task) {
   return task->state >= DONE;
 }
 
@@ -178,11 +135,7 @@ static void end(Task *task) {
     task->seen = true;
     task->ended(host, task->ended_data, task->co, task->state == DONE, task->results);
   }
-  for (struct JoinWait *join = task->joiners; join != NULL; join = join->next) {
-    task->seen = true;
-    task_wake(&join->wait);
-  }
-  task->joiners = NULL;
+  task_wake_joiners(task);
   if (parent == NULL)
     return; /* anchored for whoever started it */
   if (task->state != FAILED || task->seen)
@@ -203,7 +156,7 @@ static Task *unseen_failure(const Task *task) {
 
 static bool has_live_child(const Task *task) {
   for (const Task *child = task->children; child != NULL; child = child->older) {
-    if (!is_over(child))
+    if (!task_is_over(child))
       return true;
   }
   return false;
@@ -335,10 +288,10 @@ static void run_ready(struct Tasks *tasks) {
 
 void task_run_until_ended(Host *host, Task *task) {
   struct Tasks *tasks = host->tasks;
-  while (!is_over(task)) {
+  while (!task_is_over(task)) {
     run_ready(tasks);
     host_run_hooks(host);
-    if (is_over(task))
+    if (task_is_over(task))
       break;
     bool busy = tasks->first_ready != NULL || host->hooks != NULL;
     bool alive = uv_run(&host->loop, busy ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
@@ -377,7 +330,7 @@ Task *task_start(lua_State *L, Task *parent, int nargs, TaskEnded ended, void *d
   task->ended = ended;
   task->ended_data = data;
   link_to_parent(task, parent);
-  make_ready(task);
+  task_make_ready(task);
   return task;
 }
 
@@ -392,12 +345,12 @@ static void interrupt(Task *task) {
   task->wait = NULL;
   wait->cancel(wait);
   task->interrupted = true;
-  make_ready(task);
+  task_make_ready(task);
 }
 
 void task_cancel(Host *host, Task *task, const char *reason) {
   (void)host;
-  if (is_over(task) || task->cancelled)
+  if (task_is_over(task) || task->cancelled)
     return;
   task->cancelled = true;
   if (reason != NULL)
@@ -409,7 +362,7 @@ void task_cancel(Host *host, Task *task, const char *reason) {
 void task_check_cancelled(lua_State *L) {
   Task *task = task_current(host_of(L));
   if (task != NULL && task->cancelled && task->shields == 0)
-    raise_cancellation(L);
+    task_raise_cancellation(L);
 }
 
 void task_shield(Task *task) {
@@ -421,92 +374,7 @@ void task_unshield(Task *task) {
     interrupt(task); /* its children; it is itself running, and is told at its next wait */
 }
 
-/* ---- Waiting. */
-
-bool task_block(lua_State *L) {
-  Task *task = task_current(host_of(L));
-  if (task == NULL || lua_isyieldable(L))
-    return false;
-  task->blocks++;
-  return true;
-}
-
-void task_unblock(lua_State *L, bool blocked) {
-  if (blocked)
-    task_current(host_of(L))->blocks--;
-}
-
-void task_push_waiting(lua_State *L) {
-  lua_pushlightuserdata(L, host_of(L)->tasks);
-}
-
-bool task_is_waiting(lua_State *co) {
-  return lua_gettop(co) > 0 && lua_touserdata(co, -1) == host_of(co)->tasks;
-}
-
-void task_check(lua_State *L) {
-  Task *task = task_current(host_of(L));
-  if (task == NULL)
-    luaL_error(L, "cannot wait outside of a task");
-  else if (!lua_isyieldable(L) || task->blocks > 0)
-    luaL_error(L, "cannot wait here: called across a C function, such as table.sort or string.gsub");
-  task_check_cancelled(L);
-  luaL_checkstack(L, 1, NULL);
-}
-
-static int wait_over(lua_State *L, int status, lua_KContext context) {
-  (void)status;
-  Task *task = task_current(host_of(L));
-  if (task->interrupted) {
-    task->interrupted = false;
-    return raise_cancellation(L);
-  }
-  Wait *wait = (Wait *)context;
-  return wait->finish(L, wait);
-}
-
-int task_wait(lua_State *L, Wait *wait, void (*cancel)(Wait *wait), WaitFinish finish) {
-  Task *task = task_current(host_of(L));
-  wait->task = task;
-  wait->cancel = cancel;
-  wait->finish = finish;
-  task->wait = wait;
-  task_push_waiting(L);
-  return lua_yieldk(L, 1, (lua_KContext)wait, wait_over);
-}
-
-void task_wake(Wait *wait) {
-  Task *task = wait->task;
-  if (task == NULL)
-    return;
-  wait->task = NULL;
-  task->wait = NULL;
-  make_ready(task);
-}
-
-static int yield_over(lua_State *L, int status, lua_KContext context) {
-  (void)status;
-  (void)context;
-  task_check_cancelled(L);
-  return 0;
-}
-
-int task_yield(lua_State *L) {
-  task_check(L);
-  make_ready(task_current(host_of(L)));
-  task_push_waiting(L);
-  return lua_yieldk(L, 1, 0, yield_over);
-}
-
-/* ---- Joining. */
-
-static void join_cancel(Wait *wait) {
-  struct JoinWait *join = (struct JoinWait *)wait;
-  struct JoinWait **link = &join->joined->joiners;
-  while (*link != join)
-    link = &(*link)->next;
-  *link = join->next;
-}
+/* ---- Facts. */
 
 int task_push_results(lua_State *L, Task *task) {
   if (task->state == FAILED && !task->seen)
@@ -524,27 +392,6 @@ int task_push_results(lua_State *L, Task *task) {
   lua_xmove(task->co, L, task->results);
   return task->failed ? lua_error(L) : task->results;
 }
-
-static int join_finish(lua_State *L, Wait *wait) {
-  return task_push_results(L, ((struct JoinWait *)wait)->joined);
-}
-
-int task_join(lua_State *L, Task *task) {
-  if (is_over(task))
-    return task_push_results(L, task);
-  for (Task *self = task_current(host_of(L)); self != NULL; self = self->parent) {
-    if (self == task)
-      return luaL_error(L, "a task cannot join itself or a task that waits for it");
-  }
-  task_check(L);
-  struct JoinWait *join = lua_newuserdatauv(L, sizeof *join, 0);
-  join->joined = task;
-  join->next = task->joiners;
-  task->joiners = join;
-  return task_wait(L, &join->wait, join_cancel, join_finish);
-}
-
-/* ---- Facts. */
 
 Task *task_current(Host *host) {
   return host->tasks->current;
