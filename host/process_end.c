@@ -106,7 +106,8 @@ void process_close(Host *host) {
     return;
   for (Process *p = processes->first; p != NULL; p = p->next)
     process_signal(p, SIGKILL);
-  for (Process *p; (p = processes->first) != NULL;) {
+  for (Process *p = processes->first, *next; p != NULL; p = next) {
+    next = p->next;
     unlink_from_host(p);
     if (p->running)
       reap(p);
