@@ -1,5 +1,6 @@
 /* argv → host → the command line's Lua. Owns the signals and the exit code. */
 #include "host.h"
+#include "signals.h"
 #include "task.h"
 
 #include <errno.h>
@@ -16,35 +17,14 @@ enum { EXIT_FAULT = 1, EXIT_INTERRUPTED = 130 };
 typedef struct Main {
   Host *host;
   Task *task;
-  uv_signal_t signals[3];
-  int interrupts;
+  bool interrupted;
   int code;
 } Main;
 
-/* The first signal asks the run to stop; a second one ends it at once. */
-static void on_signal(uv_signal_t *handle, int number) {
-  (void)number;
-  Main *run = handle->data;
-  if (++run->interrupts > 1) {
-    process_close(run->host);
-    _exit(EXIT_INTERRUPTED);
-  }
-  task_cancel(run->host, run->task, "interrupted");
-}
-
-static void watch_signals(Main *run) {
-  static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-  for (int i = 0; i < 3; i++) {
-    uv_signal_init(&run->host->loop, &run->signals[i]);
-    run->signals[i].data = run;
-    uv_signal_start(&run->signals[i], on_signal, numbers[i]);
-    uv_unref((uv_handle_t *)&run->signals[i]);
-  }
-}
-
-static void unwatch_signals(Main *run) {
-  for (int i = 0; i < 3; i++)
-    uv_close((uv_handle_t *)&run->signals[i], NULL);
+static void on_interrupt(Host *host, void *data) {
+  Main *run = data;
+  run->interrupted = true;
+  task_cancel(host, run->task, "interrupted");
 }
 
 /* The command line returns its exit code. What it raises is its own fault, so it is shown whole. */
@@ -53,7 +33,7 @@ static void on_ended(Host *host, void *data, lua_State *co, bool ok, int count) 
   Main *run = data;
   if (ok) {
     run->code = count > 0 ? (int)lua_tointeger(co, -count) : 0;
-  } else if (task_is_cancellation(co, -1) && run->interrupts > 0) {
+  } else if (task_is_cancellation(co, -1) && run->interrupted) {
     run->code = EXIT_INTERRUPTED;
   } else if (task_is_cancellation(co, -1)) {
     fprintf(stderr, "moonsail: the run cannot go on: %s\n", task_reason(run->task));
@@ -118,9 +98,9 @@ int main(int argc, char **argv) {
   lua_pushinteger(L, argc);
   lua_pushlightuserdata(L, argv);
   if (lua_pcall(L, 3, 0, 0) == LUA_OK) {
-    watch_signals(&run);
+    Signals *signals = signals_open(run.host, on_interrupt, &run, EXIT_INTERRUPTED);
     task_run_until_ended(run.host, run.task);
-    unwatch_signals(&run);
+    signals_close(signals);
   } else {
     fprintf(stderr, "moonsail: %s\n", lua_tostring(L, -1));
   }

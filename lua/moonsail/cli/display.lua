@@ -43,6 +43,15 @@ function Plain:line(...)
   if #lines == 1 then self.wake:notify() end
 end
 
+---The executions that somebody still waits for.
+---@return moonsail.Execution[]
+function Plain:open()
+  local list = {}
+  for execution in pairs(self.seen) do list[#list + 1] = execution end
+  table.sort(list, function(a, b) return title(a) < title(b) end)
+  return list
+end
+
 function Plain:flush()
   if #self.lines == 0 then return end
   local text = table.concat(self.lines, "\n") .. "\n"
@@ -171,6 +180,13 @@ function Live:draw(above)
   if text ~= "" then self.write("stderr", text) end
 end
 
+---@return moonsail.Execution[]
+function Live:open()
+  local list = {}
+  for place, shown in ipairs(self.shown) do list[place] = shown.execution end
+  return list
+end
+
 function Live:find(execution)
   for place, shown in ipairs(self.shown) do
     if shown.execution == execution then return shown, place end
@@ -252,6 +268,8 @@ end
 function Live:close()
   self.clock:cancel()
 end
+
+M.title = title
 
 ---Makes the display that fits standard error. It belongs to the running task, and is to be closed.
 ---@param options? { live?: boolean, colors?: boolean, write?: fun(stream: string, text: string) }

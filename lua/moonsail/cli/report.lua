@@ -1,6 +1,7 @@
 --- From an error to what a person reads and the exit code that a program sees.
 
 local errors = require "moonsail.errors"
+local json = require "host.json"
 local task = require "host.task"
 local terminal = require "host.terminal"
 
@@ -28,6 +29,14 @@ local function recipe_frames(traceback, path)
   return lines
 end
 
+-- A recipe may raise anything.
+local function plain(err)
+  if err == nil then return "the recipe raised nil" end
+  if type(err) ~= "table" or (getmetatable(err) or {}).__tostring then return tostring(err) end
+  local ok, text = pcall(json.encode, err)
+  return "the recipe raised a table" .. (ok and ": " .. text or "")
+end
+
 ---The text of an error, without a final line break. A traceback only for a fault in the recipe.
 ---@param err any
 ---@param path? string the recipe
@@ -39,7 +48,7 @@ function M.text(err, path)
     local place = err.kind == "usage" and not err.on_command_line and recipe_line(traceback, path)
     return ("moonsail: %s%s"):format(place and place .. ": " or "", tostring(err))
   end
-  local lines = { "moonsail: " .. tostring(err) }
+  local lines = { "moonsail: " .. plain(err) }
   table.move(recipe_frames(traceback, path), 1, 100, 2, lines)
   return table.concat(lines, "\n")
 end

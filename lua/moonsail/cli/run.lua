@@ -138,6 +138,22 @@ local function show_failure(problem)
   end
 end
 
+-- Ctrl-C ends moonsail, and not what runs at Buddy: so that is said. The embedded engine ends with us.
+local function tell_when_interrupted(screen, session)
+  return setmetatable({}, {
+    __close = function(_, problem)
+      if errors.exit_code(problem) ~= 130 then return end
+      local open = screen:open()
+      screen:close()
+      local lines = { "moonsail: interrupted" }
+      for _, execution in ipairs(session.engine and {} or open) do
+        lines[#lines + 1] = ("  %s goes on: %s"):format(display.title(execution), execution.url)
+      end
+      terminal.write("stderr", table.concat(lines, "\n") .. "\n")
+    end,
+  })
+end
+
 return function(arguments)
   local ok, settings, path, rest = pcall(split, arguments)
   if not ok then return report.error(settings) end
@@ -152,6 +168,7 @@ return function(arguments)
   local session <close> = require("moonsail.client.session").new {
     settings = settings, parameters = parameters, progress = screen, embedded = true,
   }
+  local guard <close> = tell_when_interrupted(screen, session) -- luacheck: ignore 211
   local recipe = task.spawn(helping and show_help or run_recipe, path, session)
   local done, problem = pcall(recipe.join, recipe)
   if done then return 0 end

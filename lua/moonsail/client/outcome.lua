@@ -1,6 +1,7 @@
 --- What became of a request to run a pipeline, when it was not accepted: the error that the recipe sees.
 
 local errors = require "moonsail.errors"
+local execution = require "host.execution"
 local missing = require "moonsail.client.missing"
 local private = require "moonsail.client.private"
 local refusal = require "moonsail.client.refusal"
@@ -8,7 +9,14 @@ local url = require "moonsail.client.url"
 
 local M = {}
 
+-- `actions` is ours, so the request's own list of names lacks it.
+local function nearest(fault)
+  local near = execution.nearest(fault.path, { "actions" })
+  return near or fault.nearest
+end
+
 local function line(fault)
+  fault.nearest = nearest(fault)
   local text = ("%s: found %s"):format(fault.path, fault.found)
   local is_long = #fault.expected > 60 -- a list of all names there are, which a near one makes needless
   if not (fault.nearest and is_long) then text = ("%s, expected %s"):format(text, fault.expected) end

@@ -114,6 +114,18 @@ local function follow_to_end(context, child)
   return "FAILED", describe(status)
 end
 
+-- An engine that is stopped asks its actions to stop, and gives them the time that a cancelled one gets. What follows
+-- the process goes on meanwhile.
+local function ask_to_stop(context, child, follower)
+  return setmetatable({}, {
+    __close = function(_, problem)
+      if not problem then return end
+      child:kill "SIGTERM"
+      task.shield(task.timeout, context.kill_after, pcall, follower.join, follower)
+    end,
+  })
+end
+
 ---@param context engine.Context
 ---@return string status
 ---@return string? message
@@ -129,7 +141,9 @@ function M.run(context)
   }
   if not child then return "FAILED", message end
   context:started(child.pid)
-  local status, reason = follow_to_end(context, child)
+  local follower = task.spawn(task.shield, follow_to_end, context, child)
+  local _ <close> = ask_to_stop(context, child, follower)
+  local status, reason = follower:join()
   if status == "SUCCESSFUL" then context.log:note "Build finished successfully!" end
   return status, reason
 end
