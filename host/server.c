@@ -12,7 +12,8 @@
 
 #define SERVER_CLASS "host.Server"
 
-enum { CONNECTION_BYTES = 32 * 1024 }; /* for a request's headers and its answer's, so also the limit of both */
+/* Both headers, and what libmicrohttpd notes of them. Not more than that, since it zeroes all of it after a request. */
+enum { CONNECTION_BYTES = 2 * HEADER_BYTES + 4096 };
 
 /* ---- Functions of the user. */
 
@@ -66,12 +67,21 @@ static void unlink_server(Server *server) {
 void server_stop(Server *server) {
   lua_State *L = server->host->L;
   server->closing = true;
-  if (server->pumping)
+  if (server->busy > 0)
     return;
   unlink_server(server);
   loop_leave(server);
   exchanges_end(server);
   release(L, server->handle);
+}
+
+void server_enter(Server *server) {
+  server->busy++;
+}
+
+void server_leave(Server *server) {
+  if (--server->busy == 0 && server->closing)
+    server_stop(server);
 }
 
 /* ---- The server's own task, from listen to close: the handlers' parent. */
@@ -114,8 +124,14 @@ static void start_keeper(lua_State *L, Handle *handle) {
 
 /* ---- Listening. */
 
+typedef union Address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+} Address;
+
 typedef struct Settings {
-  struct sockaddr_storage address;
+  Address address;
   size_t max_body;
   unsigned idle_timeout_s;
   unsigned max_connections;
@@ -137,11 +153,10 @@ static void read_settings(lua_State *L, Settings *settings) {
   const char *address = luaL_optstring(L, -1, "127.0.0.1");
   int port = (int)integer_option(L, "port", 0, 0, 65535);
   memset(&settings->address, 0, sizeof settings->address);
-  if (uv_ip4_addr(address, port, (struct sockaddr_in *)&settings->address) != 0 &&
-      uv_ip6_addr(address, port, (struct sockaddr_in6 *)&settings->address) != 0)
+  if (uv_ip4_addr(address, port, &settings->address.v4) != 0 && uv_ip6_addr(address, port, &settings->address.v6) != 0)
     luaL_error(L, "option 'address' is \"%s\", expected an IPv4 or IPv6 address such as 127.0.0.1 or ::1", address);
   lua_pop(L, 1);
-  settings->max_body = (size_t)integer_option(L, "max_body", 1024 * 1024, 0, (lua_Integer)1 << 40);
+  settings->max_body = (size_t)integer_option(L, "max_body", 1 << 20, 0, (lua_Integer)1 << 40);
   settings->idle_timeout_s = (unsigned)integer_option(L, "idle_timeout", 60, 1, 1000000);
   settings->max_connections = (unsigned)integer_option(L, "max_connections", 1024, 1, 1000000);
 }
@@ -163,35 +178,31 @@ static Handle *new_handle(lua_State *L) {
 }
 
 /* Returns the socket or a negative errno. */
-static int open_socket(const Settings *settings) {
-  const struct sockaddr *address = (const struct sockaddr *)&settings->address;
-  bool v6 = address->sa_family == AF_INET6;
-  int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+static int open_socket(const Address *address) {
+  bool v6 = address->any.sa_family == AF_INET6;
+  int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return -errno;
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (v6)
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (bind(fd, address, v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0 &&
-      listen(fd, SOMAXCONN) == 0)
+  if (bind(fd, &address->any, v6 ? sizeof address->v6 : sizeof address->v4) == 0 && listen(fd, SOMAXCONN) == 0)
     return fd;
   int err = -errno;
   close(fd);
   return err;
 }
 
-static void read_address(Handle *handle, const struct sockaddr_storage *address) {
-  bool v6 = address->ss_family == AF_INET6;
-  handle->port =
-      ntohs(v6 ? ((const struct sockaddr_in6 *)address)->sin6_port : ((const struct sockaddr_in *)address)->sin_port);
-  uv_ip_name((const struct sockaddr *)address, handle->address, sizeof handle->address);
+static void read_address(Handle *handle, const Address *address) {
+  handle->port = ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port);
+  uv_ip_name(&address->any, handle->address, sizeof handle->address);
 }
 
 static void read_bound_address(Handle *handle, int fd) {
-  struct sockaddr_storage address;
+  Address address = { 0 };
   socklen_t size = sizeof address;
-  if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+  if (getsockname(fd, &address.any, &size) == 0)
     read_address(handle, &address);
 }
 
@@ -208,7 +219,8 @@ static struct MHD_Daemon *start_daemon(Server *server, int fd, const Settings *s
       MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, settings->max_connections,
       MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
       (size_t)CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-      MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL, MHD_OPTION_END);
+      MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
+      MHD_OPTION_END);
 }
 
 /* Returns NULL, with the socket closed, when memory or descriptors are short. */
@@ -274,7 +286,7 @@ static int l_listen(lua_State *L) {
   Handle *handle = new_handle(L);
   start_keeper(L, handle);
   read_address(handle, &settings.address);
-  int fd = open_socket(&settings);
+  int fd = open_socket(&settings.address);
   if (fd >= 0) {
     read_bound_address(handle, fd);
     handle->server = server_new(host, handle, fd, &settings);

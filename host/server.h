@@ -4,12 +4,16 @@
 #define MOONSAIL_SERVER_H
 
 #include "alarm.h"
+#include "buffer.h"
 #include "host.h"
 #include "library.h"
 #include "task.h"
 
 #include <microhttpd.h>
 #include <netinet/in.h>
+
+/* The most for a request's headers, and for its answer's. */
+enum { HEADER_BYTES = 8 * 1024 };
 
 #define MHD_FUNCTIONS(X)                                                                                               \
   X(MHD_add_response_header)                                                                                           \
@@ -67,10 +71,10 @@ struct Server {
   unsigned pass; /* counts the calls of pump */
   unsigned run;  /* counts those of MHD_run */
   bool due;      /* an answer is ready, or a timeout: pump at the end of the turn */
-  bool late;     /* an answer was queued that libmicrohttpd will only write when it runs again */
+  bool again;    /* libmicrohttpd has to run once more to write an answer, or to accept again */
   bool waiting;  /* libmicrohttpd has asked for an answer that was not there yet */
-  bool pumping;
-  bool closing; /* closed by a handler while pumping */
+  int busy;      /* libmicrohttpd or a function of the user runs, so that the server must not go away yet */
+  bool closing;
 };
 
 struct Exchange {
@@ -85,8 +89,7 @@ struct Exchange {
   bool running;
   bool suspended;
   const char *method, *path; /* while the request is made */
-  char *buffer;              /* the request's body, and then the answer's, until that is sent */
-  size_t length, capacity;
+  Buffer body;               /* the request's, and then the answer's until that is sent */
 };
 
 /* ---- server.c */
@@ -97,13 +100,14 @@ void server_push_function(lua_State *L, const Server *server, int which);
 /* [-2, +0, -] L: error, traceback or nil. Tells on_error; what that raises is lost. */
 void server_report(lua_State *L, const Server *server);
 
-/* Ends its exchanges and frees the server, at once or when the run of libmicrohttpd that has called us is over. */
+/* Ends its exchanges and frees the server, at once or when it is no longer busy. */
 void server_stop(Server *server);
 
-/* ---- server_exchange.c */
+/* Between the two, the server stays although it is stopped. */
+void server_enter(Server *server);
+void server_leave(Server *server);
 
-/* Adds to the buffer; false when out of memory. */
-bool exchange_append(Exchange *x, const char *data, size_t size);
+/* ---- server_exchange.c */
 
 /* Stops libmicrohttpd's daemon and with it every exchange. A handler that still runs keeps its own until it ends. */
 void exchanges_end(Server *server);
@@ -115,6 +119,10 @@ enum MHD_Result on_request(void *server, struct MHD_Connection *connection, cons
 
 /* libmicrohttpd's MHD_OPTION_NOTIFY_COMPLETED: the answer is sent, or the client has gone. */
 void on_completed(void *data, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code);
+
+/* libmicrohttpd's MHD_OPTION_NOTIFY_CONNECTION. */
+void on_connection(void *server, struct MHD_Connection *connection, void **context,
+                   enum MHD_ConnectionNotificationCode code);
 
 /* ---- server_request.c */
 
@@ -136,12 +144,11 @@ enum MHD_Result response_queue(Exchange *x);
 /* Frees an answer that has not been queued, if there is one. */
 void response_drop(Exchange *x);
 
-/* The body is too large, as its Content-Length says. */
-enum MHD_Result response_refuse_early(Exchange *x);
+/* Before the body: libmicrohttpd sends the answer, does not read on, and closes. */
+enum MHD_Result response_refuse_early(Exchange *x, int status, const char *message);
 
-/* The body has become too large. In its middle libmicrohttpd takes no answer, it only closes: the answer is written
- * past it. */
-enum MHD_Result response_refuse_midway(Exchange *x);
+/* In the middle of a body libmicrohttpd takes no answer, it only closes: the answer is written past it. */
+enum MHD_Result response_refuse_midway(Exchange *x, int status, const char *message);
 
 /* ---- server_loop.c */
 

@@ -6,12 +6,9 @@
 #include "server.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum {
-  SPARE_BYTES = 16 * 1024, /* the buffer that an exchange may keep for the next request */
-  PATIENCE = 4,            /* passes in which a waiting handler is asked for its answer before it is suspended */
-};
+/* Passes in which a waiting handler is asked for its answer before its connection is suspended. */
+enum { PATIENCE = 4 };
 
 /* ---- The list of them. */
 
@@ -41,7 +38,7 @@ static void exchange_unlink(Exchange *x) {
 }
 
 static void exchange_free(Exchange *x) {
-  free(x->buffer);
+  buffer_free(&x->body);
   free(x);
 }
 
@@ -53,34 +50,21 @@ static void exchange_end(Exchange *x) {
     return;
   }
   exchange_unlink(x);
-  if (x->capacity > SPARE_BYTES) {
-    free(x->buffer);
-    x->buffer = NULL;
-    x->capacity = 0;
-  }
-  *x = (Exchange){ .next = server->spare, .buffer = x->buffer, .capacity = x->capacity };
+  buffer_reset(&x->body);
+  *x = (Exchange){ .next = server->spare, .body = x->body };
   server->spare = x;
-}
-
-bool exchange_append(Exchange *x, const char *data, size_t size) {
-  if (x->length + size > x->capacity) {
-    size_t capacity = x->capacity * 2 > 1024 ? x->capacity * 2 : 1024;
-    if (capacity < x->length + size)
-      capacity = x->length + size;
-    char *buffer = realloc(x->buffer, capacity);
-    if (buffer == NULL)
-      return false;
-    x->buffer = buffer;
-    x->capacity = capacity;
-  }
-  memcpy(x->buffer + x->length, data, size);
-  x->length += size;
-  return true;
 }
 
 /* ---- Handlers. */
 
-/* The answer is queued when libmicrohttpd asks again, which it does when it runs. */
+/* libmicrohttpd asks for the answer again when it runs. */
+static void wake_connection(Exchange *x) {
+  if (x->suspended)
+    x->server->mhd->MHD_resume_connection(x->connection);
+  x->suspended = false;
+  loop_pump_soon(x->server);
+}
+
 static void on_handler_ended(Host *host, void *data, lua_State *co, bool ok, int count) {
   Exchange *x = data;
   Server *server = x->server;
@@ -89,21 +73,21 @@ static void on_handler_ended(Host *host, void *data, lua_State *co, bool ok, int
     exchange_end(x);
     return;
   }
+  bool asking = server->busy > 0; /* the handler did not wait: libmicrohttpd is waiting for this very answer */
+  server_enter(server);
   if (ok && count == 0)
     lua_pushnil(co);
   else if (ok)
     lua_pop(co, count - 1);
-  response_take(host, x, co, ok);
+  if (ok || !server->closing) /* a handler that closed its own server may still answer, but not fail */
+    response_take(host, x, co, ok);
   if (x->connection == NULL) {
     response_drop(x);
     exchange_end(x);
-    return;
+  } else if (!asking) {
+    wake_connection(x);
   }
-  if (x->suspended)
-    server->mhd->MHD_resume_connection(x->connection);
-  x->suspended = false;
-  if (!server->pumping)
-    loop_pump_soon(server);
+  server_leave(server);
 }
 
 /* L: exchange -> task */
@@ -140,22 +124,34 @@ static void start_handler(Exchange *x, const char *method, const char *path) {
 
 /* ---- What libmicrohttpd calls. */
 
+static const char too_large[] = "the request's body is larger than the server accepts";
+
+static enum MHD_Result check_size(Exchange *x) {
+  const Server *server = x->server;
+  const union MHD_ConnectionInfo *info =
+      server->mhd->MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+  if (info != NULL && info->header_size > HEADER_BYTES)
+    return response_refuse_early(x, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+                                 "the request's headers are larger than 8 KiB");
+  const char *length = server->mhd->MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "content-length");
+  if (length != NULL && strtoull(length, NULL, 10) > server->max_body)
+    return response_refuse_early(x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
+  return MHD_YES;
+}
+
 static enum MHD_Result begin_exchange(Server *server, struct MHD_Connection *connection, void **context) {
   Exchange *x = exchange_new(server, connection);
   if (x == NULL)
     return MHD_NO;
   *context = x;
   x->run = server->run;
-  const char *length = server->mhd->MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "content-length");
-  if (length != NULL && strtoull(length, NULL, 10) > server->max_body)
-    return response_refuse_early(x);
-  return MHD_YES;
+  return check_size(x);
 }
 
 static enum MHD_Result take_body(Exchange *x, const char *data, size_t *size) {
-  if (x->length + *size > x->server->max_body)
-    return response_refuse_midway(x);
-  if (!exchange_append(x, data, *size))
+  if (x->body.size + *size > x->server->max_body)
+    return response_refuse_midway(x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
+  if (!buffer_add(&x->body, data, *size))
     return MHD_NO;
   *size = 0;
   return MHD_YES;
@@ -198,6 +194,14 @@ void on_completed(void *data, struct MHD_Connection *connection, void **context,
   response_drop(x);
   if (!x->running)
     exchange_end(x); /* else when its handler has ended */
+}
+
+/* At the limit of connections libmicrohttpd stops accepting. It begins anew in the run after the one that has room. */
+void on_connection(void *data, struct MHD_Connection *connection, void **context,
+                   enum MHD_ConnectionNotificationCode code) {
+  (void)connection, (void)context;
+  Server *server = data;
+  server->again = server->again || code == MHD_CONNECTION_NOTIFY_CLOSED;
 }
 
 void exchanges_end(Server *server) {

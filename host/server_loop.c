@@ -5,18 +5,16 @@
 #include <stdlib.h>
 
 static void pump(Server *server) {
-  server->pumping = true;
+  server_enter(server);
   server->due = false;
   server->waiting = false;
   server->pass++;
   do {
-    server->late = false;
+    server->again = false;
     server->run++;
     server->mhd->MHD_run(server->daemon);
-  } while (server->late && !server->closing);
-  server->pumping = false;
-  if (server->closing)
-    server_stop(server);
+  } while (server->again && !server->closing);
+  server_leave(server);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events) {
@@ -34,9 +32,9 @@ void loop_pump_soon(Server *server) {
 }
 
 static void on_alarm(Host *host, Alarm *alarm) {
+  (void)host;
   Server *server = (Server *)((char *)alarm - offsetof(Server, alarm));
   loop_pump_soon(server);
-  uv_stop(&host->loop); /* timers run before the loop blocks in its poll: this turn must not */
 }
 
 /* While handlers are waited for libmicrohttpd would run again at once, only to ask for their answers. */

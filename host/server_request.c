@@ -9,6 +9,11 @@ static int hex_digit(char c) {
   return isdigit((unsigned char)c) ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
+/* Whether `text`, of `size` bytes, begins with a proper %XX. */
+static bool is_escape(const char *text, size_t size) {
+  return size > 2 && text[0] == '%' && isxdigit((unsigned char)text[1]) && isxdigit((unsigned char)text[2]);
+}
+
 /* [-0, +1, m] What is not a proper %XX stays as it is. libmicrohttpd has already made spaces of each plus. */
 static void push_decoded(lua_State *L, const char *text, size_t size) {
   if (text == NULL || memchr(text, '%', size) == NULL) {
@@ -16,15 +21,16 @@ static void push_decoded(lua_State *L, const char *text, size_t size) {
     return;
   }
   luaL_Buffer buffer;
-  char *out = luaL_buffinitsize(L, &buffer, size);
-  size_t length = 0;
+  luaL_buffinit(L, &buffer);
   for (size_t i = 0; i < size; i++) {
-    bool escaped =
-        text[i] == '%' && size - i > 2 && isxdigit((unsigned char)text[i + 1]) && isxdigit((unsigned char)text[i + 2]);
-    out[length++] = escaped ? (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2])) : text[i];
-    i += escaped ? 2 : 0;
+    if (is_escape(text + i, size - i)) {
+      luaL_addchar(&buffer, (char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2])));
+      i += 2;
+    } else {
+      luaL_addchar(&buffer, text[i]);
+    }
   }
-  luaL_pushresultsize(&buffer, length);
+  luaL_pushresult(&buffer);
 }
 
 /* [-0, +1, m] */
@@ -95,7 +101,7 @@ void request_push(lua_State *L, const Exchange *x) {
   lua_setfield(L, -2, "query");
   lua_pushvalue(L, HEADERS);
   lua_setfield(L, -2, "headers");
-  lua_pushlstring(L, x->buffer, x->length);
+  lua_pushlstring(L, x->body.data, x->body.size);
   lua_setfield(L, -2, "body");
   push_peer(L, x);
   lua_setfield(L, -2, "address");

@@ -1,24 +1,22 @@
 /* Answers: a handler's table, or the server's own rejection, as libmicrohttpd's response. */
 #include "server.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 
-enum { HEADER_BYTES = 8 * 1024 }; /* of an answer, so that it fits beside the request's into a connection's memory */
-
-static bool is_token(const char *name, size_t length) {
-  size_t allowed = strspn(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-  return length > 0 && allowed == length;
+static bool is_token(const char *name) {
+  const char *c = name;
+  while (isalnum((unsigned char)*c) || (*c != '\0' && strchr("-_!#$%&'*+.^`|~", *c) != NULL))
+    c++;
+  return c > name && *c == '\0';
 }
 
-static bool is_field_value(const char *value, size_t length) {
-  for (size_t i = 0; i < length; i++) {
-    unsigned char c = (unsigned char)value[i];
-    if ((c < ' ' && c != '\t') || c == 0x7f)
-      return false;
-  }
-  return true;
+static bool is_field_value(const char *value) {
+  while (*value == '\t' || !iscntrl((unsigned char)*value))
+    value++;
+  return *value == '\0';
 }
 
 /* Whether the length and coding of the body is what this header speaks of: those are not the handler's to say. */
@@ -26,30 +24,37 @@ static bool is_framing(const char *name) {
   return strcasecmp(name, "content-length") == 0 || strcasecmp(name, "transfer-encoding") == 0;
 }
 
-/* L: ..., name, value. Returns the bytes it takes. */
-static size_t add_header(lua_State *L, const Exchange *x) {
-  size_t name_length, length;
-  const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &name_length) : NULL;
-  if (name == NULL || !is_token(name, name_length))
-    luaL_error(L, "a header name is not an HTTP token: '%s'", luaL_tolstring(L, -2, NULL));
+/* [-0, +0, m] What is wrong with name and value on top of L, or NULL; then both are strings without a zero byte. */
+static const char *header_fault(lua_State *L) {
+  const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+  const char *value = lua_tostring(L, -1);
+  if (!is_token(name) || strlen(name) != lua_rawlen(L, -2))
+    return "has a name that is not an HTTP token";
   if (is_framing(name))
-    luaL_error(L, "header '%s' is made from the body: leave it out", name);
-  const char *value = lua_isstring(L, -1) ? luaL_tolstring(L, -1, &length) : NULL;
+    return "is made from the body: leave it out";
   if (value == NULL)
-    luaL_error(L, "header '%s' is a %s, expected a string", name, luaL_typename(L, -1));
-  if (!is_field_value(value, length))
-    luaL_error(L, "header '%s' has a control character in its value", name);
-  if (length > 0 && x->server->mhd->MHD_add_response_header(x->response, name, value) != MHD_YES)
-    luaL_error(L, "header '%s: %s' cannot be sent", name, value);
-  lua_pop(L, 1);
-  return name_length + length + 4;
+    return "has a value that is not a string";
+  if (!is_field_value(value) || strlen(value) != lua_rawlen(L, -1))
+    return "has a control character in its value";
+  return NULL;
+}
+
+/* L: ..., name, value. An empty value cannot be sent, and is not missed. */
+static void add_header(lua_State *L, const Exchange *x) {
+  const char *fault = header_fault(L);
+  if (fault == NULL && lua_rawlen(L, -1) > 0 &&
+      x->server->mhd->MHD_add_response_header(x->response, lua_tostring(L, -2), lua_tostring(L, -1)) != MHD_YES)
+    fault = "cannot be sent";
+  if (fault != NULL)
+    luaL_error(L, "header '%s' %s", luaL_tolstring(L, -2, NULL), fault);
 }
 
 static void add_headers(lua_State *L, int headers, const Exchange *x) {
   size_t size = 0;
   lua_pushnil(L);
   while (lua_next(L, headers) != 0) {
-    size += add_header(L, x);
+    add_header(L, x);
+    size += lua_rawlen(L, -2) + lua_rawlen(L, -1) + 4;
     if (size > HEADER_BYTES)
       luaL_error(L, "the headers are larger than %d KiB", HEADER_BYTES / 1024);
     lua_pop(L, 1);
@@ -74,9 +79,9 @@ static int build_response(lua_State *L) {
     luaL_error(L, "the answer's body is a %s, expected a string", luaL_typename(L, 5));
   size_t length = 0;
   const char *body = lua_tolstring(L, 5, &length);
-  x->length = 0;
-  if (length == 0 || exchange_append(x, body, length))
-    x->response = x->server->mhd->MHD_create_response_from_buffer(length, x->buffer, MHD_RESPMEM_PERSISTENT);
+  buffer_reset(&x->body);
+  if (length == 0 || buffer_add(&x->body, body, length))
+    x->response = x->server->mhd->MHD_create_response_from_buffer(length, x->body.data, MHD_RESPMEM_PERSISTENT);
   if (x->response == NULL)
     luaL_error(L, "not enough memory for an answer of %I bytes", (LUAI_UACINT)length);
   if (lua_istable(L, 4))
@@ -131,7 +136,7 @@ enum MHD_Result response_queue(Exchange *x) {
     return MHD_NO; /* no memory even for an empty answer: the connection is closed */
   enum MHD_Result result = server->mhd->MHD_queue_response(x->connection, x->status, x->response);
   response_drop(x);
-  server->late = server->late || x->run != server->run;
+  server->again = server->again || x->run != server->run; /* an answer given later is not written in the same run */
   return result;
 }
 
@@ -156,9 +161,7 @@ void response_take(Host *host, Exchange *x, lua_State *co, bool ok) {
   lua_pop(L, 1);
 }
 
-/* ---- Bodies that are too large. */
-
-static const char *const too_large = "the request's body is larger than the server accepts";
+/* ---- Refusing a request of which not all has come. */
 
 static enum MHD_Result on_response_header(void *data, enum MHD_ValueKind kind, const char *name, const char *value) {
   luaL_Buffer *buffer = data;
@@ -188,13 +191,13 @@ static int serialize(lua_State *L) {
   return 1;
 }
 
-enum MHD_Result response_refuse_midway(Exchange *x) {
+enum MHD_Result response_refuse_midway(Exchange *x, int status, const char *message) {
   Server *server = x->server;
   lua_State *L = server->host->L;
   int top = lua_gettop(L);
   lua_pushcfunction(L, serialize);
   lua_pushlightuserdata(L, x);
-  response_reject(L, x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
+  response_reject(L, x, status, message);
   if (x->response != NULL && lua_pcall(L, 2, 1, 0) == LUA_OK) {
     const union MHD_ConnectionInfo *info =
         server->mhd->MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -208,9 +211,9 @@ enum MHD_Result response_refuse_midway(Exchange *x) {
   return MHD_NO;
 }
 
-enum MHD_Result response_refuse_early(Exchange *x) {
+enum MHD_Result response_refuse_early(Exchange *x, int status, const char *message) {
   lua_State *L = x->server->host->L;
-  response_reject(L, x, MHD_HTTP_CONTENT_TOO_LARGE, too_large);
+  response_reject(L, x, status, message);
   lua_pop(L, 1);
   return response_queue(x);
 }

@@ -93,7 +93,7 @@ static void execute_next(lua_State *L, Store *store, const char **sql) {
   if (statement->stmt == NULL)
     return;
   if (!sqlite->sqlite3_stmt_readonly(statement->stmt))
-    store_begin(L, store);
+    store_begin(L, store, start);
   code = step_all(sqlite, statement->stmt);
   sqlite->sqlite3_finalize(statement->stmt);
   statement->stmt = NULL;
@@ -188,7 +188,7 @@ static Statement *start(lua_State *L) {
   else
     bind_values(L, statement);
   if (statement->writes)
-    store_begin(L, statement->store);
+    store_begin(L, statement->store, statement->store->sqlite->sqlite3_sql(statement->stmt));
   return statement;
 }
 

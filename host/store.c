@@ -39,6 +39,7 @@ static const char *hint_for(int code) {
   switch (code & 0xff) {
   case SQLITE_BUSY: return "; another process or store is writing to it, so try again once it has finished";
   case SQLITE_FULL: return "; make room and try again";
+  case SQLITE_AUTH: return "; transactions are the store's own: use atomically";
   default: return "";
   }
 }
@@ -63,20 +64,32 @@ static bool in_transaction(const Store *store) {
   return store->sqlite->sqlite3_get_autocommit(store->db) == 0;
 }
 
-static int execute_plain(const Store *store, const char *sql) {
-  return store->sqlite->sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+static int execute_own(Store *store, const char *sql) {
+  store->own = true;
+  int code = store->sqlite->sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+  store->own = false;
+  return code;
+}
+
+/* Nobody else begins or ends a transaction that many share. */
+static int authorize(void *data, int action, const char *first, const char *second, const char *database,
+                     const char *trigger) {
+  (void)first, (void)second, (void)database, (void)trigger;
+  const Store *store = data;
+  bool control = action == SQLITE_TRANSACTION || action == SQLITE_SAVEPOINT;
+  return control && !store->own ? SQLITE_DENY : SQLITE_OK;
 }
 
 /* One writer's failure may have undone what others wrote in this turn (a full disk does): then nobody may go on as if
  * it had not. */
-void store_begin(lua_State *L, Store *store) {
+void store_begin(lua_State *L, Store *store, const char *sql) {
   if (store->turn.code != SQLITE_OK)
     luaL_error(L, "%s", store->turn.message);
   if (store->writing)
     return;
-  int code = execute_plain(store, "BEGIN IMMEDIATE");
+  int code = execute_own(store, "BEGIN IMMEDIATE");
   if (code != SQLITE_OK)
-    store_raise(L, store, code, "BEGIN IMMEDIATE");
+    store_raise(L, store, code, sql);
   store->writing = true;
   host_after_turn(store->host, &store->host->stores->hook);
 }
@@ -88,12 +101,12 @@ void store_check_transaction(Store *store, int code) {
 
 static void commit(Store *store) {
   if (store->turn.code == SQLITE_OK && in_transaction(store)) {
-    int code = execute_plain(store, "COMMIT");
+    int code = execute_own(store, "COMMIT");
     if (code != SQLITE_OK)
       note(&store->turn, code, store->sqlite->sqlite3_errmsg(store->db));
   }
   if (in_transaction(store))
-    execute_plain(store, "ROLLBACK");
+    execute_own(store, "ROLLBACK");
 }
 
 static void end_turn(Store *store) {
@@ -157,7 +170,8 @@ static int make_private(const char *path) {
 
 static int configure(Store *store) {
   store->sqlite->sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
-  return execute_plain(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+  store->sqlite->sqlite3_set_authorizer(store->db, authorize, store);
+  return execute_own(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
 }
 
 static int fail_open(lua_State *L, Store *store, const char *path, int code) {
@@ -244,14 +258,14 @@ static int l_store_close(lua_State *L) {
 static int l_atomically(lua_State *L) {
   Store *store = store_check(L);
   luaL_checktype(L, 2, LUA_TFUNCTION);
-  store_begin(L, store);
-  int code = execute_plain(store, "SAVEPOINT atomically");
+  store_begin(L, store, "SAVEPOINT");
+  int code = execute_own(store, "SAVEPOINT atomically");
   if (code != SQLITE_OK)
     return store_raise(L, store, code, "SAVEPOINT");
   lua_settop(L, 2);
   bool ok = lua_pcall(L, 0, LUA_MULTRET, 0) == LUA_OK; /* a wait cannot cross this call */
   if (store->db != NULL && in_transaction(store))
-    execute_plain(store, ok ? "RELEASE atomically" : "ROLLBACK TO atomically; RELEASE atomically");
+    execute_own(store, ok ? "RELEASE atomically" : "ROLLBACK TO atomically; RELEASE atomically");
   return ok ? lua_gettop(L) - 1 : lua_error(L);
 }
 

@@ -36,6 +36,7 @@
   X(sqlite3_open_v2)                                                                                                   \
   X(sqlite3_prepare_v3)                                                                                                \
   X(sqlite3_reset)                                                                                                     \
+  X(sqlite3_set_authorizer)                                                                                            \
   X(sqlite3_sql)                                                                                                       \
   X(sqlite3_step)                                                                                                      \
   X(sqlite3_stmt_readonly)                                                                                             \
@@ -71,6 +72,7 @@ struct Store {
   Outcome turn;   /* of the transaction that is open */
   Outcome untold; /* of an earlier one that was lost, and nobody waited for it */
   bool writing;   /* a transaction was begun in this turn */
+  bool own;       /* what is being prepared is the store's own */
 };
 
 /* ---- store.c */
@@ -78,9 +80,9 @@ struct Store {
 /* [-0, +0, e] The open store at index 1. */
 Store *store_check(lua_State *L);
 
-/* [-0, +0, e] Before each write: it belongs to the turn's transaction, which the first one begins. Raises when that
- * cannot be had, or when it has already been rolled back. */
-void store_begin(lua_State *L, Store *store);
+/* [-0, +0, e] Before each write, `sql`: it belongs to the turn's transaction, which the first one begins. Raises when
+ * that cannot be had, or when it has already been rolled back. */
+void store_begin(lua_State *L, Store *store, const char *sql);
 
 /* After a failed step: when it has taken the whole transaction with it, everybody who wrote in this turn is told. */
 void store_check_transaction(Store *store, int code);

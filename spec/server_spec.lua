@@ -43,6 +43,33 @@ describe("host.server", function()
       assert.equal("127.0.0.1", seen.address)
     end)
 
+    it("has one header of repeated ones", function()
+      listen(function(request) return { body = request.headers["x-a"] } end)
+      local text = "GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\nConnection: close\r\n\r\n"
+      assert.matches("\r\n\r\n1, 2$", raw(open.port, text))
+    end)
+
+    it("keeps what is not a proper escape in its query", function()
+      local seen
+      local url = listen(function(request)
+        seen = request.query
+        return {}
+      end)
+      assert(http.request { url = url .. "/?a=100%&b=%zz&%63=%41%00" })
+      assert.same({ a = "100%", b = "%zz", c = "A\0" }, seen)
+    end)
+
+    it("with more than 8 KiB of headers gets 431", function()
+      local url = listen(function() return {} end, {
+        reject = function(status) return { status = status, body = "reject" } end,
+      })
+      local function answer(size)
+        return assert(http.request { url = url, headers = { ["X-Long"] = ("x"):rep(size) } })
+      end
+      assert.equal(200, answer(7900).status)
+      assert.same({ 431, "reject" }, { answer(8200).status, answer(8200).body })
+    end)
+
     it("keeps an encoded NUL in its path as it is", function()
       local seen
       local url = listen(function(request)
@@ -69,6 +96,28 @@ describe("host.server", function()
       local url = listen(function() return { body = "12345" } end)
       local answer = assert(http.request { method = "HEAD", url = url })
       assert.same({ 200, "", "5" }, { answer.status, answer.body, answer.headers["content-length"] })
+    end)
+
+    it("of 204 has neither a body nor its length", function()
+      local url = listen(function() return { status = 204, body = "ignored" } end)
+      local answer = assert(http.request { url = url })
+      assert.same({ 204, "" }, { answer.status, answer.body })
+      assert.is_nil(answer.headers["content-length"])
+    end)
+
+    it("has headers up to 8 KiB, and not those that frame it", function()
+      local headers
+      local url = listen(function() return { headers = headers } end, { on_error = function() end })
+      local function status(of)
+        headers = of
+        return assert(http.request { url = url }).status
+      end
+      assert.equal(200, status { ["X-Long"] = ("x"):rep(8000) })
+      assert.equal(500, status { ["X-Long"] = ("x"):rep(9000) })
+      assert.equal(500, status { ["Content-Length"] = "3" })
+      assert.equal(500, status { ["transfer-encoding"] = "chunked" })
+      assert.equal(500, status { ["a b"] = "c" })
+      assert.equal(500, status { ["X-Table"] = {} })
     end)
 
     it("cannot smuggle a header in", function()
@@ -150,6 +199,27 @@ describe("host.server", function()
     end)
   end)
 
+  it("keeps the connection for the next request", function()
+    local url = listen(function() return { body = "kept" } end, { max_connections = 1 })
+    for _ = 1, 5 do assert.equal("kept", assert(http.request { url = url, timeout = 5 }).body) end
+  end)
+
+  it("closes idle connections, and then serves who has waited for one of them", function()
+    local greeted, full = 0, task.event()
+    local url = listen(function(request)
+      if request.path == "/slow" then
+        task.sleep(1.2) -- longer than idle, but not idle
+        return { body = "slow" }
+      end
+      greeted = greeted + 1
+      if greeted == 2 then full:notify() end
+      return {}
+    end, { max_connections = 2, idle_timeout = 1 })
+    for _ = 1, 2 do task.spawn(raw, open.port, "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /half HT") end
+    assert.is_true((full:wait(10)))
+    assert.equal("slow", assert(http.request { url = url .. "/slow", timeout = 10 }).body)
+  end)
+
   it("serves others while a request comes a byte at a time", function()
     local url = listen(function(request) return { body = request.body } end)
     local slow = task.spawn(raw, open.port,
@@ -211,6 +281,29 @@ describe("host.server", function()
       assert.is_nil((client:join()))
       assert.is_true(unwound)
       assert.is_nil((http.request { url = url, timeout = 1 }))
+    end)
+
+    it("may be called by a handler, which still answers, or fails in silence", function()
+      local told
+      local url = listen(function()
+        open:close()
+        return { body = "bye" }
+      end)
+      assert.equal("bye", assert(http.request { url = url }).body)
+      url = listen(function()
+        open:close()
+        task.sleep(1e6)
+      end, { on_error = function(message) told = message end })
+      assert.is_nil((http.request { url = url, timeout = 5 }))
+      assert.is_nil(told)
+    end)
+
+    it("may be called by on_error", function()
+      local url = listen(function()
+        task.sleep(0.01)
+        error "late"
+      end, { on_error = function() open:close() end })
+      assert.is_nil((http.request { url = url, timeout = 5 }))
     end)
 
     it("may be called again", function()

@@ -75,6 +75,39 @@ describe("host.store", function()
       assert.error_matches(function() db:prepare("INSERT INTO items (id) VALUES (?)"):run(1) end, "UNIQUE")
     end)
 
+    it("takes as many values as it has parameters", function()
+      local insert = db:prepare "INSERT INTO items (name, value) VALUES (?, ?)"
+      assert.error_matches(function() insert:run "a" end, "2 parameters, got 1")
+      assert.error_matches(function() insert:run("a", 1, 2) end, "2 parameters, got 3")
+      assert.error_matches(function() insert:run { name = "a" } end, "has no name")
+    end)
+
+    it("knows the columns of a table that has been altered", function()
+      db:execute "INSERT INTO items (name) VALUES ('a')"
+      local all = db:prepare "SELECT * FROM items"
+      assert.same({ id = 1, name = "a" }, all:row())
+      db:execute "ALTER TABLE items ADD COLUMN more DEFAULT 5"
+      db:execute "ALTER TABLE items RENAME COLUMN name TO title"
+      assert.same({ id = 1, title = "a", more = 5 }, all:row())
+    end)
+
+    it("cannot begin or end the transaction that all share", function()
+      for _, sql in ipairs { "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a" } do
+        assert.error_matches(function() db:execute(sql) end, "atomically")
+      end
+    end)
+
+    it("may outlive its store, in either order", function()
+      local other = assert(store.open ":memory:")
+      local one = other:prepare "SELECT 1 AS one"
+      other = nil -- luacheck: ignore 311
+      collectgarbage()
+      assert.same({ one = 1 }, one:row())
+      one = nil -- luacheck: ignore 311
+      collectgarbage()
+      collectgarbage()
+    end)
+
     it("cannot be used after its store has closed", function()
       local find = db:prepare "SELECT 1 AS one"
       db:close()
@@ -146,6 +179,25 @@ describe("host.store", function()
       assert.equal("SIGKILL", child:wait().signal)
       db = assert(store.open(folder.path .. "/state.db"))
       assert.equal("kept", db:prepare("SELECT name FROM items"):row().name)
+    end)
+
+    it("is told of by close", function()
+      db:execute "INSERT INTO items (name) VALUES ('a')"
+      assert.is_true(db:close())
+    end)
+
+    it("tells it later when nobody has waited", function()
+      assert(db:durable())
+      db:execute "CREATE TABLE parents (id PRIMARY KEY)"
+      db:execute "CREATE TABLE children (id REFERENCES parents DEFERRABLE INITIALLY DEFERRED)"
+      assert(db:durable())
+      db:execute "INSERT INTO children VALUES (1)"
+      task.sleep(0)
+      local ok, message, code = db:durable()
+      assert.same({ nil, "SQLITE_CONSTRAINT" }, { ok, code })
+      assert.matches("rolled back", message)
+      assert.is_true(db:durable())
+      assert.same({}, db:prepare("SELECT * FROM children"):rows())
     end)
 
     it("tells everybody who waits when the disk is full, and undoes what they wrote", function()

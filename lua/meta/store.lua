@@ -1,6 +1,7 @@
 ---@meta host.store
 --- Prepared SQL. SQLite in WAL mode with full sync, file mode 0600.
 --- What is written between two waits commits together, at the end of the loop's turn, with everybody else's.
+--- One writer at a time: a second process or store that writes to the file meanwhile gets SQLITE_BUSY after a second.
 
 ---@class host.store
 local store = {}
@@ -14,7 +15,7 @@ local Store = {}
 ---@return string? code such as "SQLITE_CANTOPEN"
 function store.open(path) end
 
----Runs statements without parameters. Raises on an SQL error.
+---Runs statements without parameters. Raises on an SQL error. BEGIN, COMMIT and the like are the store's own.
 ---@param sql string
 function Store:execute(sql) end
 
@@ -26,7 +27,8 @@ local Statement = {}
 ---@return host.Statement
 function Store:prepare(sql) end
 
----Parameters: nil, boolean (0/1), integer, number, string (text). Or one table for :name parameters.
+---Parameters: nil, boolean (0/1), integer, number, string (text), as many as the statement has. Or one table for :name
+---parameters. Raises on an SQL error, and when an earlier one has undone what this turn wrote.
 ---@return integer changes
 ---@return integer last_id
 function Statement:run(...) end
@@ -43,7 +45,8 @@ function Statement:rows(...) end
 ---@return any # what fn returns
 function Store:atomically(fn) end
 
----Waits until everything written so far is on disk.
+---Waits until everything written so far is on disk. When that fails, nothing that was written in this turn has been
+---kept. A failure that nobody waited for is told to who asks next.
 ---@async
 ---@return true? ok
 ---@return string? message
@@ -51,6 +54,9 @@ function Store:atomically(fn) end
 function Store:durable() end
 
 ---Commits and closes. Also `<close>`.
+---@return true? ok
+---@return string? message
+---@return string? code
 function Store:close() end
 
 return store
