@@ -36,6 +36,7 @@ local function say(text)
 end
 
 local function serve(options)
+  collectgarbage "generational" -- what waits in the queue lives long, what a request leaves dies at once
   local address, port = listen_address(options.listen)
   check_name(options, "workspace")
   check_name(options, "project")

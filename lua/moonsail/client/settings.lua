@@ -137,7 +137,7 @@ local function resolve_endpoint(settings)
   end
   if not endpoint.secure and not endpoint.loopback and not settings.allow_http then
     fail(("the endpoint %s in %s is plain http: everybody on the way could read the token"):format(text, source),
-      "Use https, or allow it with the setting allow_http.", { field = "endpoint" })
+      "Use https, or allow it with --allow-http (allow_http = true in the configuration file).", { field = "endpoint" })
   end
   if not settings.token then
     fail(("there is an endpoint in %s, but no token"):format(source),
