@@ -98,6 +98,11 @@ describe("the transport", function()
         raised(transport.write, "POST", "/x", {}).hint)
     end)
 
+    it("does not ask for a scope that the token has", function()
+      local transport = open(buddy.answer(403, "{}", { ["x-oauth-scopes"] = "WORKSPACE, EXECUTION_INFO" }))
+      assert.matches("^The token has the scope for it", raised(transport.get, "/x").hint)
+    end)
+
     it("gives all of the API's messages", function()
       local transport = open(buddy.answer(400, { errors = { { message = "one" }, { message = "two" } } }))
       assert.equal("the API refused (400): one; two", raised(transport.get, "/x").message)

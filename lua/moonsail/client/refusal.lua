@@ -41,6 +41,9 @@ end
 
 local function scope_hint(response, scope)
   local has = response.headers["x-oauth-scopes"]
+  if has and (" " .. has:gsub(",", " ") .. " "):find((" %s "):format(scope), 1, true) then
+    return "The token has the scope for it, so its user lacks the right: ask for it in the project's settings."
+  end
   return ("The token needs the scope %s%s."):format(scope, has and ", and it has: " .. clean(has) or "")
 end
 
