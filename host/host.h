@@ -56,8 +56,8 @@ int host_fail(lua_State *L, const char *code, const char *format, ...) __attribu
 /* The same from a libuv error number; `what` says what was being done, such as "cannot listen on 127.0.0.1:80". */
 int host_fail_uv(lua_State *L, int err, const char *what);
 
-/* [-0, +0, m] Makes a class: a metatable with __name, its own __index, the methods, and a locked __metatable.
- * `methods` may hold metamethods too (names that begin with "__"). */
+/* [-0, +1, m] Makes a class and pushes it: a metatable with __name, its own __index, the methods, and a locked
+ * __metatable. `methods` may hold metamethods too (names that begin with "__"). */
 void host_class(lua_State *L, const char *name, const luaL_Reg *methods);
 
 /* The modules' open functions, as package.preload wants them: [-0, +1, m] */
