@@ -91,7 +91,7 @@ describe("an interrupt", function()
   - action: Work
     type: BUILD
     execute_commands:
-    - trap 'touch %s/cleaned; exit 1' TERM; touch %s/working; while :; do sleep 0.05; done
+    - trap 'touch %s/cleaned; exit 1' TERM; touch %s/working; while :; do sleep 0.05 || true; done
 ]]):format(folder.path, folder.path) }
     moonsail.write(folder.path .. "/recipe.lua", "require('moonsail').project():pipeline('slow'):run {}:wait()")
     local child <close> = spawn({ "run", folder.path .. "/recipe.lua" }, { directory = repository.path })
