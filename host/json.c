@@ -215,10 +215,6 @@ static void encode(lua_State *L, int index, int indent) {
   lua_settop(L, w.slot);
 }
 
-void json_encode(lua_State *L, int index) {
-  encode(L, index, 0);
-}
-
 /* ---- host.json. */
 
 static int option(lua_State *L, const char *name, int fallback, int least, int most) {

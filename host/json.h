@@ -5,9 +5,6 @@
 #include <lua.h>
 #include <stdbool.h>
 
-/* [-0, +1, e] pushes the value at `index` as JSON text; raises with the path of what cannot be written. */
-void json_encode(lua_State *L, int index);
-
 /* [-0, +1|+3, m] decodes the string at `index`: pushes the value and returns 1, or nil, message, code and returns 3. */
 int json_decode(lua_State *L, int index);
 

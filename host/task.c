@@ -401,10 +401,6 @@ Task *task_at(lua_State *L, int index) {
   return luaL_checkudata(L, index, TASK_CLASS);
 }
 
-bool task_has_failed(const Task *task) {
-  return task->state == FAILED;
-}
-
 bool task_was_cancelled(const Task *task) {
   return task->state == CANCELLED;
 }

@@ -80,7 +80,6 @@ Task *task_at(lua_State *L, int index);
 /* [-0, +count, e] pushes what an ended task returned, and returns its count; or raises what it raised. */
 int task_push_results(lua_State *L, Task *task);
 
-bool task_has_failed(const Task *task);
 bool task_was_cancelled(const Task *task);
 
 /* Why it, or a task above it, was cancelled. */

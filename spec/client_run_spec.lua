@@ -205,6 +205,14 @@ describe("pipeline:run", function()
       assert.matches("branch", tostring(err), 1, true)
     end)
 
+    it("a misspelt `actions`, with the right name", function()
+      for _, name in ipairs { "action", "actoins" } do
+        assert.equal("actions", fault({ [name] = { 1 } }).faults[1].nearest)
+      end
+      assert.equal("actions_to_run", fault({ actions_to_rum = { 1 } }).faults[1].nearest)
+      assert.equal("branch", fault({ brnach = "master" }).faults[1].nearest)
+    end)
+
     for name, fields in pairs {
       ["no actions"] = { actions_to_run = {} },
       ["an action that is no id"] = { actions_to_run = { "x" } },

@@ -9,14 +9,9 @@ local url = require "moonsail.client.url"
 
 local M = {}
 
--- `actions` is ours, so the request's own list of names lacks it.
-local function nearest(fault)
-  local near = execution.nearest(fault.path, { "actions" })
-  return near or fault.nearest
-end
-
 local function line(fault)
-  fault.nearest = nearest(fault)
+  -- `actions` is ours, so the request's own list of names lacks it.
+  fault.nearest = execution.nearest(fault.path, { "actions" }) or fault.nearest
   local text = ("%s: found %s"):format(fault.path, fault.found)
   local is_long = #fault.expected > 60 -- a list of all names there are, which a near one makes needless
   if not (fault.nearest and is_long) then text = ("%s, expected %s"):format(text, fault.expected) end
