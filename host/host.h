@@ -67,6 +67,7 @@ int luaopen_host_http(lua_State *L);
 int luaopen_host_json(lua_State *L);
 int luaopen_host_process(lua_State *L);
 int luaopen_host_repository(lua_State *L);
+int luaopen_host_secret(lua_State *L);
 int luaopen_host_server(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);

@@ -13,6 +13,7 @@ static const luaL_Reg primitives[] = {
   { "host.json", luaopen_host_json },
   { "host.process", luaopen_host_process },
   { "host.repository", luaopen_host_repository },
+  { "host.secret", luaopen_host_secret },
   { "host.server", luaopen_host_server },
   { "host.store", luaopen_host_store },
   { "host.task", luaopen_host_task },
