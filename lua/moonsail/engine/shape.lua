@@ -1,8 +1,11 @@
 --- Readers of YAML nodes: each turns a node into a plain value, or notes a fault with its line and path.
---- A reader is a function(check, node, path); it returns nil after a fault.
+--- A reader is a function(check, node, path); it returns nil after a fault. What it takes can be asked for.
+local json = require "host.json"
 local nearest = require "host.execution".nearest
 
 local M = {}
+
+local expectations = setmetatable({}, { __mode = "k" }) -- by reader
 
 ---@class engine.Check
 ---@field faults { line: integer, text: string }[]
@@ -37,6 +40,21 @@ function Check:texts()
   return texts
 end
 
+---A reader, and what it takes, for people.
+---@param expected string
+---@param read fun(check: engine.Check, node: engine.yaml.Node, path: string): any
+function M.reader(expected, read)
+  expectations[read] = expected
+  return read
+end
+
+---What a reader takes.
+---@param read function
+---@return string
+function M.expected(read)
+  return expectations[read] or "text"
+end
+
 ---What a node is, for a message.
 ---@param node engine.yaml.Node
 ---@return string
@@ -49,60 +67,72 @@ local function unexpected(check, node, path, expected)
   check:fault(node, path, "found %s, expected %s", found(node), expected)
 end
 
----Any scalar, as it is written.
-function M.text(check, node, path)
-  if node.kind == "scalar" and not node.text:find "\0" then return node.text end
-  unexpected(check, node, path, "text")
+-- A reader of scalars: `value_of` gives nil for one that does not do.
+local function scalar(expected, value_of)
+  return M.reader(expected, function(check, node, path)
+    local value
+    if node.kind == "scalar" then value = value_of(node.text, node) end
+    if value == nil then unexpected(check, node, path, expected) end
+    return value
+  end)
 end
+
+---Any scalar, as it is written.
+M.text = scalar("text", function(text) return not text:find "\0" and text or nil end)
 
 ---A scalar on one line that is not empty.
-function M.name(check, node, path)
-  local ok = node.kind == "scalar" and node.text ~= "" and #node.text <= 255 and not node.text:find "%c"
-  if ok then return node.text end
-  unexpected(check, node, path, "a name: text on one line, of 1 to 255 bytes")
-end
+M.name = scalar("a name: text on one line, of 1 to 255 bytes", function(text)
+  return text ~= "" and #text <= 255 and not text:find "%c" and text or nil
+end)
 
-function M.boolean(check, node, path)
-  local value = ({ ["true"] = true, ["false"] = false })[node.text]
-  if node.plain and value ~= nil then return value end
-  unexpected(check, node, path, "true or false")
-end
+M.boolean = scalar("true or false", function(text, node)
+  if node.plain then return ({ ["true"] = true, ["false"] = false })[text] end
+end)
 
 ---@param least integer
 ---@param most integer
 function M.integer(least, most)
-  return function(check, node, path)
-    local value = node.text and node.text:find "^%d+$" and math.tointeger(tonumber(node.text))
-    if value and value >= least and value <= most then return value end
-    unexpected(check, node, path, ("a whole number from %d to %d"):format(least, most))
-  end
+  return scalar(("a whole number from %d to %d"):format(least, most), function(text)
+    local value = text:find "^%d+$" and math.tointeger(tonumber(text))
+    return value and value >= least and value <= most and value or nil
+  end)
 end
 
+---One of these words. `synonyms` are other spellings: what is written to what is meant.
 ---@param choices string[]
-function M.one_of(choices)
-  local known = {}
-  for _, choice in ipairs(choices) do known[choice] = true end
-  return function(check, node, path)
-    if known[node.text] then return node.text end
-    unexpected(check, node, path, table.concat(choices, ", "))
-  end
+---@param synonyms? table<string, string>
+function M.one_of(choices, synonyms)
+  local meant = {}
+  for written, choice in pairs(synonyms or {}) do meant[written] = choice end
+  for _, choice in ipairs(choices) do meant[choice] = choice end
+  return scalar(table.concat(choices, ", "), function(text) return meant[text] end)
+end
+
+---A key that Buddy knows and the engine cannot honour.
+---@param reason string
+function M.refused(reason)
+  return M.reader("refused: " .. reason, function(check, node, path)
+    check:fault(node, path, "the engine does not support this key: %s", reason)
+  end)
 end
 
 ---@param read function
 ---@param least? integer how many there must be
 function M.list_of(read, least)
-  return function(check, node, path)
+  return M.reader("a list of: " .. M.expected(read), function(check, node, path)
     if node.kind ~= "list" then return unexpected(check, node, path, "a list") end
     if #node.items < (least or 0) then return unexpected(check, node, path, "a list that is not empty") end
-    local values = {}
+    local values = json.list {}
     for index, item in ipairs(node.items) do
       table.insert(values, (read(check, item, ("%s[%d]"):format(path, index))))
     end
     return values
-  end
+  end)
 end
 
-local function sorted_names(keys)
+---@param keys table<string, any>
+---@return string[]
+function M.names(keys)
   local names = {}
   for name in pairs(keys) do table.insert(names, name) end
   table.sort(names)
@@ -112,7 +142,7 @@ end
 ---A map with these keys: name = reader, or name = { reader, required = true, default = value }. Another is a fault.
 ---@param keys table<string, function|table>
 function M.map(keys)
-  local names = sorted_names(keys)
+  local names = M.names(keys)
 
   local function read_known(check, node, prefix, value)
     for _, key in ipairs(node.keys) do
@@ -144,6 +174,26 @@ function M.map(keys)
     read_known(check, node, prefix, value)
     fill_in(check, node, prefix, value)
     return value
+  end
+end
+
+---Maps whose other keys depend on the value of one: a type, say.
+---@param key string the one
+---@param common table<string, function|table> keys of all, `key` among them
+---@param variants table<string, table> by the value of `key`, its keys
+---@param unknown string what to say of another value; one %q for it, one %s for those that there are
+function M.variant(key, common, variants, unknown)
+  local readers, known = {}, table.concat(M.names(variants), ", ")
+  for name, keys in pairs(variants) do readers[name] = M.map(M.with(common, keys)) end
+  local read_common = M.map(common)
+  return function(check, node, path)
+    if node.kind ~= "map" then return unexpected(check, node, path, "a map") end
+    local kind = node.items[key]
+    local read = kind and kind.text and readers[kind.text]
+    if kind and not read then
+      return check:fault(kind, path .. "." .. key, unknown, kind.text or kind.kind, known)
+    end
+    return (read or read_common)(check, node, path)
   end
 end
 
