@@ -17,6 +17,49 @@ describe("engine.refs", function()
     assert.is_false(refs.covers("v1.0", "tag", "v1x0"))
   end)
 
+  it("lets * stand for any text, also for none", function()
+    for _, case in ipairs {
+      { "*", "", true }, { "a*", "a", true }, { "*a", "ba", true }, { "a*b*c", "abc", true },
+      { "a*b*c", "a/b/b/c", true }, { "a*b*c", "acb", false }, { "a*a", "a", false }, { "**x**", "x", true },
+      { "a*bc*c", "abc", false }, { "%d*", "1", false }, { "a.*", "abc", false }, { ("*a"):rep(99) .. "*b",
+        ("a"):rep(250), false },
+    } do
+      assert.equal(case[3], refs.matches(case[1], case[2]), case[1] .. " and " .. case[2])
+    end
+  end)
+
+  it("covers what a regular expression in parentheses says of the full name", function()
+    for _, case in ipairs {
+      { "(refs/heads/dev.*)", "branch", "dev/a", true },
+      { "(refs/heads/dev.*)", "branch", "main", false },
+      { "(refs/heads/dev.*)", "tag", "dev", false },
+      { "(refs/heads/(?!master).*)", "branch", "main", true },
+      { "(refs/heads/(?!master).*)", "branch", "master", false },
+      { "(refs/heads/main)", "branch", "main2", false },
+      { "(refs/heads/a)|(refs/heads/b)", "branch", "ab", false },
+      { "(refs/heads/a)|(refs/heads/b)", "branch", "b", true },
+      { "(.*)", "tag", "v1", true },
+      { "(refs/pull/.*)", "pull_request", "pull/7", true },
+    } do
+      local pattern, kind, name, covered = table.unpack(case)
+      assert.equal(covered, refs.covers(pattern, kind, name), pattern .. " and " .. name)
+      assert.is_true(refs.is_wild(pattern))
+    end
+  end)
+
+  it("gives a regular expression up that does not come to an end", function()
+    local long = ("a"):rep(60)
+    assert.is_true(refs.covers("(refs/heads/(a+)+)", "branch", long))
+    assert.is_false(refs.covers("(refs/heads/(a+)+!)", "branch", long))
+  end)
+
+  it("tells what is wrong with a pattern", function()
+    assert.is_true(refs.check "dev/*")
+    assert.is_true(refs.check "(refs/heads/.*)")
+    assert.matches("is not a regular expression: ", select(2, refs.check "(refs/heads/()"))
+    assert.matches("the whole of it", select(2, refs.check "(refs/heads/.*"))
+  end)
+
   it("never takes a revision for a name", function()
     for _, name in ipairs { "main~1", "main^", "HEAD@{1}", "a..b", ":/x", "a b", "", "-x", "/a", "a/", "x.lock",
       "a\0b", "a//b" } do

@@ -41,28 +41,75 @@ function M.split(full)
   return nil, full
 end
 
----Whether a pattern has a wildcard.
+---Whether a pattern may cover more than one ref.
 ---@param pattern string
 ---@return boolean
 function M.is_wild(pattern)
-  return pattern:find("*", 1, true) ~= nil
+  return pattern:find("*", 1, true) ~= nil or M.is_expression(pattern)
 end
 
-local function matches(pattern, text)
-  if not M.is_wild(pattern) then return pattern == text end
-  return text:find("^" .. pattern:gsub("[^%w*]", "%%%0"):gsub("%*", ".*") .. "$") ~= nil
-end
-
----Whether a pattern covers a ref. A full pattern is compared with the full name, a short one with the name of a
----branch or tag; pull requests are covered by patterns that name them (`pull/*`, `refs/pull/*`).
+---Whether a pattern is a regular expression: the whole of it stands in parentheses.
 ---@param pattern string
+---@return boolean
+function M.is_expression(pattern)
+  return pattern:find "^%(.*%)$" ~= nil
+end
+
+-- A bound on the work for one ref, as an expression may backtrack for years.
+local LIMIT = "(*LIMIT_MATCH=100000)"
+
+---Whether the engine can use a pattern.
+---@param pattern string
+---@return boolean ok
+---@return string? message
+function M.check(pattern)
+  if not pattern:find "^%(" then return true end
+  if not M.is_expression(pattern) then return false, "a regular expression stands in parentheses, the whole of it" end
+  local found, rex = pcall(require, "rex_pcre2")
+  if not found then return false, "regular expressions need the package lua-rex-pcre2" end
+  local ok, problem = pcall(rex.new, pattern)
+  return ok, not ok and "is not a regular expression: " .. problem or nil
+end
+
+-- One that gives up for its limit covers nothing.
+local function expression_matches(pattern, text)
+  local rex = require "rex_pcre2"
+  local ok, start = pcall(rex.find, text, LIMIT .. "\\A(?:" .. pattern .. ")\\z")
+  return ok and start ~= nil
+end
+
+---Whether text fits a pattern in which * stands for any text. Each piece between two is looked for once, from the
+---left, so that the work is bounded.
+---@param pattern string
+---@param text string
+---@return boolean
+function M.matches(pattern, text)
+  local first, rest = pattern:match "^([^*]*)%*(.*)$"
+  if not first then return pattern == text end
+  local middle, last = rest:match "^(.-)([^*]*)$"
+  local from, ends = #first + 1, #text - #last
+  if text:sub(1, #first) ~= first or text:sub(ends + 1) ~= last then return false end
+  for piece in middle:gmatch "[^*]+" do
+    local _, at = text:find(piece, from, true)
+    if not at then return false end
+    from = at + 1
+  end
+  return from <= ends + 1
+end
+
+---Whether a pattern covers a ref. A full pattern and a regular expression are compared with the full name, a short
+---one with the name of a branch or tag; pull requests are covered by patterns that name them (`pull/*`,
+---`refs/pull/*`, `(refs/pull/.*)`).
+---@param pattern string that :check has found good
 ---@param kind engine.RefKind
 ---@param name string
 ---@return boolean
 function M.covers(pattern, kind, name)
-  if pattern:find "^refs/" then return matches(pattern, M.full(kind, name)) end
+  local full = M.full(kind, name)
+  if M.is_expression(pattern) then return expression_matches(pattern, full) end
+  if pattern:find "^refs/" then return M.matches(pattern, full) end
   if kind == "pull_request" and not pattern:find "^pull/" then return false end
-  return matches(pattern, name)
+  return M.matches(pattern, name)
 end
 
 return M
