@@ -153,6 +153,7 @@ function M.of_action(job, action, row)
   end
   add_variables(environment, action.variables)
   add_variables(environment, job.request.variables or {})
+  add_variables(environment, job.passed)
   return environment
 end
 

@@ -19,6 +19,9 @@ local AFTER = { SUCCESSFUL = "ON_SUCCESS", FAILED = "ON_FAILURE" }
 ---@field stopping boolean it has been cancelled
 ---@field stop host.Event notified at that moment
 ---@field failed? engine.ActionExecution the first action that failed
+---@field passed engine.Variable[] what people have given while it ran: it goes before all other variables
+---@field waits engine.Wait[] actions that wait for people, the first one first; see approval.lua
+---@field dispatcher engine.Dispatcher
 local Job = {}
 Job.__index = Job
 
@@ -91,7 +94,8 @@ function M.job(engine, e, pipeline, request)
   request = request or json.decode(e.request)
   return setmetatable({
     execution = e, pipeline = pipeline, request = request, stopping = false, stop = task.event(),
-    secrets = encrypted_values(request.variables or {}, pipeline.variables),
+    secrets = encrypted_values(request.variables or {}, pipeline.variables), passed = {}, waits = {},
+    dispatcher = engine.dispatcher,
     book = engine.book, sql = engine.sql, checkouts = engine.checkouts, project = engine.project, urls = engine.urls,
     owner = engine.repository_view.owner,
     home = engine.home, kill_after = engine.kill_after, report = engine.report,
