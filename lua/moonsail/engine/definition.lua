@@ -1,12 +1,14 @@
---- buddy.yml: from its text to the pipelines that it defines, or to every fault in it. What the engine cannot do is
---- refused here, by name and line, rather than skipped when a pipeline runs.
-local action_types = require "moonsail.engine.action"
+--- buddy.yml and .buddy/*.yml: from their texts to the pipelines that they define, or to every fault in them. What the
+--- engine cannot do is refused here, by name and line, rather than skipped when a pipeline runs.
+local condition = require "moonsail.engine.condition"
+local language = require "moonsail.engine.language"
 local shape = require "moonsail.engine.shape"
 local yaml = require "moonsail.engine.yaml"
 
 local M = {}
 
 M.FILE = "buddy.yml"
+M.FOLDER = ".buddy"
 
 local MAX_BYTES = 1024 * 1024
 
@@ -14,189 +16,108 @@ local MAX_BYTES = 1024 * 1024
 ---@field key string
 ---@field value string
 ---@field encrypted? boolean its value is masked in logs
+---@field settable? boolean an action may change it, for good
+---@field run_only_settable? boolean an action may change it, for the rest of the execution
 
----@class engine.Action
+---@class engine.Action with the keys of its type; the common ones are language.action
 ---@field id integer given by the catalog
 ---@field name string
 ---@field type string
----@field trigger_time "ON_EVERY_EXECUTION"|"ON_SUCCESS"|"ON_FAILURE"
----@field timeout? integer seconds
+---@field trigger_time string one of language.trigger_times
+---@field trigger_conditions engine.Condition[]
+---@field timeout? integer seconds, for each try
 ---@field disabled boolean
 ---@field ignore_errors boolean
+---@field retry_count integer tries after the first
+---@field retry_interval integer seconds between them
+---@field run_next "WAIT_ON_SUCCESS"|"IN_SOFT_PARALLEL"|"IN_HARD_PARALLEL"
+---@field run_only_on_first_failure boolean
 ---@field variables engine.Variable[]
 
----@class engine.Pipeline
+---@class engine.Pipeline its keys are language.pipeline
 ---@field id integer given by the catalog
 ---@field identifier string the text id
 ---@field name string
 ---@field on "CLICK"|"EVENT"|"SCHEDULE"
 ---@field refs string[] what it may run on; empty: any ref
+---@field trigger_conditions engine.Condition[]
 ---@field actions engine.Action[]
 
-local function variable_key(check, node, path)
-  if node.text and node.text:find "^[%a_][%w_]*$" then return node.text end
-  check:fault(node, path, "a variable's name consists of letters, digits and _, and does not start with a digit")
-end
+---@class engine.definition.File
+---@field name string its path in the repository
+---@field text string
 
-local function ref(check, node, path)
-  local text = shape.name(check, node, path)
-  if text and text:find "^%(" then
-    check:fault(node, path, "regular expressions are not supported here; write a pattern with *")
-  end
-  return text
-end
-
-local read_variable = shape.map {
-  key = { variable_key, required = true },
-  value = { shape.text, required = true },
-  type = { shape.one_of { "VAR" }, default = "VAR" },
-  description = shape.text,
-  encrypted = shape.boolean,
-  settable = shape.boolean,
-}
-
-local function variable(check, node, path)
-  local value = read_variable(check, node, path)
-  if value and value.encrypted and value.value and value.value:find "^secure!" then
-    check:fault(node, path, "only Buddy itself can decrypt this value; pass it with the request")
-  end
-  return value
-end
-
-local event = shape.map {
-  type = { shape.one_of { "PUSH", "CREATE_REF", "DELETE_REF", "PULL_REQUEST", "SCHEDULE", "PUBLISH_PACKAGE",
-    "DELETE_PACKAGE", "WEBHOOK", "EMAIL" }, required = true },
-  refs = shape.list_of(ref),
-  events = shape.list_of(shape.text),
-  branches = shape.list_of(shape.text),
-  start_date = shape.text,
-  delay = shape.text,
-  cron = shape.text,
-  timezone = shape.text,
-}
-
-local ACTION = {
-  action = { shape.name, required = true },
-  type = { shape.name, required = true },
-  trigger_time = { shape.one_of { "ON_EVERY_EXECUTION", "ON_SUCCESS", "ON_FAILURE" }, default = "ON_EVERY_EXECUTION" },
-  timeout = shape.integer(1, 7 * 24 * 3600),
-  disabled = { shape.boolean, default = false },
-  ignore_errors = { shape.boolean, default = false },
-  variables = { shape.list_of(variable), default = {} },
-}
-
-local readers = {}
-for name, kind in pairs(action_types) do
-  readers[name] = shape.map(shape.with(ACTION, kind.keys))
-end
-
-local function type_names()
-  local names = {}
-  for name in pairs(action_types) do table.insert(names, name) end
-  table.sort(names)
-  return table.concat(names, ", ")
-end
-
-local function action(check, node, path)
-  if node.kind ~= "map" then return check:fault(node, path, "expected a map") end
-  local kind = node.items.type
-  local read = kind and kind.text and readers[kind.text]
-  if kind and not read then
-    return check:fault(kind, path .. ".type", "the engine cannot run actions of type %q; it runs %s",
-      kind.text or kind.kind, type_names())
-  end
-  local value = (read or shape.map(ACTION))(check, node, path)
-  value.name, value.action = value.action, nil
-  return value
-end
-
-local PRIORITY = shape.one_of { "LOW", "NORMAL", "HIGH" }
-
-local read_pipeline = shape.map {
-  pipeline = { shape.name, required = true },
-  name = shape.name,
-  on = shape.one_of { "CLICK", "EVENT", "SCHEDULE" },
-  refs = { shape.list_of(ref), default = {} },
-  events = { shape.list_of(event), default = {} },
-  priority = { PRIORITY, default = "NORMAL" },
-  variables = { shape.list_of(variable), default = {} },
-  actions = { shape.list_of(action, 1), required = true },
-  description_required = { shape.boolean, default = false },
-  disabled = { shape.boolean, default = false },
-  disabled_reason = shape.text,
-  concurrent_pipeline_runs = { shape.boolean, default = false },
-  always_from_scratch = { shape.boolean, default = false },
-}
-
--- A pipeline that only names the refs of its events runs on those by hand, too.
-local function add_refs_of_events(pipeline)
-  if #pipeline.refs > 0 then return end
-  local refs, known = {}, {}
-  for _, item in ipairs(pipeline.events) do
-    for _, name in ipairs(item.refs or {}) do
-      if not known[name] then table.insert(refs, name) end
-      known[name] = true
-    end
-  end
-  pipeline.refs = refs
-end
-
-local function pipeline(check, node, path)
-  local value = read_pipeline(check, node, path)
-  if not value then return nil end
-  value.identifier, value.pipeline = value.pipeline, nil
-  value.name = value.name or value.identifier
-  if #check.faults == 0 then
-    value.on = value.on or (#value.events > 0 and "EVENT" or "CLICK")
-    add_refs_of_events(value)
-  end
-  return value
-end
-
--- Two of one name: `key` is where the file has the name.
-local function check_names(check, list, path, key)
-  local seen = {}
+-- Two of one name in a list: `key` is where the file has the name.
+local function check_names(check, list, path, key, seen)
   for index, item in ipairs(list.items or {}) do
     local name = item.kind == "map" and item.items[key]
     if name and name.text then
-      local here = ("%s[%d].%s"):format(path, index, key)
-      if seen[name.text] then
-        check:fault(name, here, "%q is also the name of %s[%d]", name.text, path, seen[name.text])
-      end
-      seen[name.text] = seen[name.text] or index
+      local here = ("%s[%d]"):format(path, index)
+      local before = seen[name.text]
+      if before then check:fault(name, here .. "." .. key, "%q is also the name of %s", name.text, before) end
+      seen[name.text] = before or path == "" and check.file .. " " .. here or here
     end
   end
 end
 
-local function check_all_names(check, root)
-  check_names(check, root, "", "pipeline")
+-- A condition on an action that the pipeline does not have would never hold, or always.
+local function check_conditions(check, node, path, names)
+  for index, item in ipairs(node.items) do
+    local conditions = item.kind == "map" and item.items.trigger_conditions
+    local function visit(one)
+      local name = one.kind == "map" and one.items.trigger_action_name
+      if name and name.text and not names[name.text] then
+        check:fault(name, ("%s[%d].trigger_conditions"):format(path, index), "the pipeline has no action %q", name.text)
+      end
+    end
+    condition.each_node(conditions, visit)
+  end
+end
+
+local function check_actions(check, root)
   for index, item in ipairs(root.items) do
     local actions = item.kind == "map" and item.items.actions
     if actions and actions.kind == "list" then
-      check_names(check, actions, ("[%d].actions"):format(index), "action")
+      local path, names = ("[%d].actions"):format(index), {}
+      check_names(check, actions, path, "action", names)
+      check_conditions(check, actions, path, names)
     end
   end
 end
 
----Reads a definition.
----@param text string the content of buddy.yml
----@return engine.Pipeline[]? pipelines
----@return string[]? faults every one, in the order of the file, such as "buddy.yml:7: [1].actions[2].type: …"
-function M.read(text)
-  local check = shape.check(M.FILE)
-  if #text > MAX_BYTES then
+-- Appends the pipelines of one file. `seen` has the names of those before.
+local function read_file(file, pipelines, seen)
+  local check = shape.check(file.name)
+  if #file.text > MAX_BYTES then
     check:fault({}, "", "is larger than %d bytes", MAX_BYTES)
-    return nil, check:texts()
+    return check:texts()
   end
-  local root, fault = yaml.read(text)
+  local root, fault = yaml.read(file.text)
   if not root then
     check:fault(fault, "", "is not YAML that can be read: %s", fault.message)
-    return nil, check:texts()
+    return check:texts()
   end
   if root.kind == "null" then return {} end
-  local pipelines = shape.list_of(pipeline)(check, root, "")
-  if pipelines then check_all_names(check, root) end
-  if #check.faults > 0 then return nil, check:texts() end
+  local list = shape.list_of(language.read_pipeline)(check, root, "")
+  if list then
+    check_names(check, root, "", "pipeline", seen)
+    check_actions(check, root)
+    table.move(list, 1, #list, #pipelines + 1, pipelines)
+  end
+  return check:texts()
+end
+
+---Reads a definition.
+---@param files engine.definition.File[]
+---@return engine.Pipeline[]? pipelines
+---@return string[]? faults every one, in the order of the files, such as "buddy.yml:7: [1].actions[2].type: …"
+function M.read(files)
+  local pipelines, faults, seen = {}, {}, {}
+  for _, file in ipairs(files) do
+    local texts = read_file(file, pipelines, seen)
+    table.move(texts, 1, #texts, #faults + 1, faults)
+  end
+  if #faults > 0 then return nil, faults end
   return pipelines
 end
 

@@ -100,16 +100,33 @@ local function indexed(revision, list)
   return { revision = revision, list = list, by_id = by_id, by_identifier = by_identifier }
 end
 
+-- The paths of the files that define pipelines, in order.
+local function definition_files(git, revision)
+  local names = { definition.FILE }
+  local folder = git:changed_paths(nil, revision .. ":" .. definition.FOLDER) -- from nothing: all that it has
+  for _, name in ipairs(folder and folder.added or {}) do
+    if name:find "^[^/]+%.yml$" then table.insert(names, definition.FOLDER .. "/" .. name) end
+  end
+  return names
+end
+
 function Project:read_definition(revision)
-  local text, message, code = self.repository:read(revision, definition.FILE)
-  if not text and code ~= "ENOTFOUND" then return { faults = { message } } end
-  local list, faults = definition.read(text or "")
+  local files = {}
+  for _, name in ipairs(definition_files(self.repository, revision)) do
+    local text, message, code = self.repository:read(revision, name)
+    if text then
+      table.insert(files, { name = name, text = text })
+    elseif code ~= "ENOTFOUND" then
+      return { faults = { message } }
+    end
+  end
+  local list, faults = definition.read(files)
   if not list then return { faults = faults } end
   self.catalog:number(list)
   return indexed(revision, list)
 end
 
----The pipelines that a revision defines; none when it has no buddy.yml.
+---The pipelines that a revision defines; none when it has no buddy.yml and no .buddy/*.yml.
 ---@param revision string a SHA
 ---@return engine.Pipelines? pipelines
 ---@return string[]? faults of a buddy.yml that cannot be used
