@@ -62,6 +62,11 @@ Held *repository_hold(lua_State *L, HeldKind kind) {
   return held;
 }
 
+void repository_drop(lua_State *L) {
+  lua_closeslot(L, -1);
+  lua_pop(L, 1);
+}
+
 /* ---- Arguments and errors. */
 
 Held *repository_check(lua_State *L) {
@@ -104,7 +109,7 @@ git_object *repository_resolve(lua_State *L, const Held *repository, const char 
   int err = g->git_revparse_single(&named->object, repository->repository, revision);
   if (err == 0)
     err = g->git_object_peel(&result->object, named->object, type);
-  lua_pop(L, 1);
+  repository_drop(L);
   if (err == 0)
     return result->object;
   host_fail(L, repository_code(err), "there is no revision \"%s\" in %s: %s", revision,

@@ -118,6 +118,10 @@ const char *repository_check_text(lua_State *L, int arg);
 /* [-0, +1, m] A userdata that owns nothing yet, and frees what it owns when it leaves the stack. */
 Held *repository_hold(lua_State *L, HeldKind kind);
 
+/* [-1, +0, -] Frees what the userdata on top owns. Lua 5.4.4 must not pop a variable to be closed: when its close
+ * makes the stack grow, lua_settop goes on with the old one. */
+void repository_drop(lua_State *L);
+
 /* [-0, +3, m] nil, message, code from what libgit2 has returned; `what` was being done. */
 int repository_fail(lua_State *L, const Held *repository, int err, const char *what);
 

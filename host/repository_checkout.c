@@ -218,7 +218,7 @@ int l_repository_checkout(lua_State *L) {
   if (object == NULL)
     return 3;
   git_oid tree = *repository->git->api.git_object_id(object);
-  lua_settop(L, 3); /* frees it */
+  repository_drop(L);
   CheckoutWait *waiter = lua_newuserdatauv(L, sizeof *waiter, 0);
   Checkout *checkout = checkout_new(repository, &tree, directory);
   if (checkout == NULL)

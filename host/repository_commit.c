@@ -141,7 +141,7 @@ static int push_walk(lua_State *L, const Held *repository, git_revwalk *walk, lu
       break;
     push_commit(L, g, commit->object);
     lua_rawseti(L, -3, n);
-    lua_pop(L, 1);
+    repository_drop(L);
   }
   return err == 0 || err == GIT_ITEROVER ? 1 : fail_walk(L, repository, err);
 }

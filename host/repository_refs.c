@@ -39,7 +39,7 @@ static bool describe_revision(lua_State *L, const Git *g, const Held *reference)
     repository_push_oid(L, g, g->git_object_id(commit->object));
     lua_setfield(L, -3, "revision");
   }
-  lua_pop(L, 1);
+  repository_drop(L);
   return found;
 }
 
@@ -54,7 +54,7 @@ static void add_reference(lua_State *L, const Held *repository, const char *name
     else
       lua_pop(L, 1);
   }
-  lua_pop(L, 1);
+  repository_drop(L);
 }
 
 /* One that another process removes meanwhile, and one that leads to no commit, is left out. */
@@ -81,7 +81,7 @@ static bool is_default(lua_State *L, const Held *repository, const char *name) {
   int err = g->git_reference_lookup(&head->reference, repository->repository, "HEAD");
   const char *target = err == 0 ? g->git_reference_symbolic_target(head->reference) : NULL;
   bool same = target != NULL && strcmp(target, name) == 0;
-  lua_pop(L, 1);
+  repository_drop(L);
   return same;
 }
 
@@ -105,7 +105,7 @@ static bool describe_tag(lua_State *L, const Held *repository, const char *name,
     repository_push_text(L, message != NULL ? message : "", NULL);
     lua_setfield(L, -3, "message");
   }
-  lua_pop(L, 1);
+  repository_drop(L);
   return true;
 }
 

@@ -118,6 +118,22 @@ describe("repository", function()
     end)
   end)
 
+  -- Each height of the stack is met, so also those at which it is moved while something is freed.
+  it("answers from however deep it is called", function()
+    local repo, git = new_repository()
+    local sha = repo:commit { ["a.txt"] = "a" }
+    repo:tag("v1", sha, "annotated")
+
+    local function ask(_, ...) -- with more on the stack for each argument
+      return git:commit("HEAD").revision, #git:branches(), #git:tags(), #git:commits(nil, "HEAD"), ...
+    end
+
+    for depth = 1, 300 do
+      local co = coroutine.create(ask)
+      assert.same({ true, sha, 1, 1, 1 }, { coroutine.resume(co, table.unpack({}, 1, depth)) })
+    end
+  end)
+
   describe(":head", function()
     it("is unborn in an empty repository", function()
       local _, git = new_repository()
