@@ -210,7 +210,7 @@ describe("engine", function()
       assert.equal("exit status 3", log_lines[#log_lines - 1])
       assert.equal("exit status 3", e:action(done, "Bad").error_message)
       assert.is_nil(table.concat(log_lines, "\n"):find("after", 1, true))
-      assert.matches("^Ignored: ", e:log(done, "On failure")[3])
+      assert.matches("^Bad: ", e:log(done, "On failure")[3])
     end)
 
     it("runs only what the request chooses", function()

@@ -118,8 +118,16 @@ function Book:terminating(e)
   self.sql.change_execution:run(e.pipeline, e.number, e.status)
 end
 
+---Gives an execution a comment that was asked for without one.
 ---@param e engine.Execution
----@param status "SUCCESSFUL"|"FAILED"|"TERMINATED"
+---@param text string
+function Book:comment(e, text)
+  e.comment = text
+  self.sql.comment_execution:run(e.pipeline, e.number, text)
+end
+
+---@param e engine.Execution
+---@param status "SUCCESSFUL"|"FAILED"|"TERMINATED"|"SKIPPED"
 function Book:finish(e, status)
   e.status, e.finished = status, task.now()
   self.sql.finish_execution:run(e.pipeline, e.number, status, e.finished)

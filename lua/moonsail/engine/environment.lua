@@ -1,5 +1,5 @@
 --- The environment of an action's processes: nothing of the engine's own, Buddy's predefined variables in both
---- their generations (BUDDY_EXECUTION_* and BUDDY_RUN_*), then the variables of pipeline, action and request.
+--- their generations (BUDDY_EXECUTION_* and BUDDY_RUN_*), then the variables of all levels.
 local action_log = require "moonsail.engine.log"
 local date = require "moonsail.engine.date"
 local refs = require "moonsail.engine.refs"
@@ -79,11 +79,20 @@ local function add_execution(environment, job)
   set(environment, "CLEAR_CACHE", e.clear_cache == 1)
   set(environment, "APPROVE_URL", place.web .. "?approve=true")
   environment.BUDDY_RUN_HASH = place.id
-  environment.BUDDY_EXECUTION_MODE = "CLICK"
+  set(environment, "MODE", e.triggered_on)
+end
+
+-- A person, under each of these beginnings of a name.
+local function add_member(environment, urls, member, ...)
+  local values = { ID = tostring(member.id), NAME = member.name, EMAIL = member.email,
+    URL = urls:member_web(member.id), AVATAR_URL = "" }
+  for _, prefix in ipairs { ... } do
+    for suffix, value in pairs(values) do environment[prefix .. suffix] = value end
+  end
 end
 
 local function add_place(environment, job)
-  local urls, pipeline, owner = job.urls, job.pipeline, job.owner
+  local urls, pipeline = job.urls, job.pipeline
   local values = {
     BUDDY = "true",
     BUDDY_WORKSPACE_ID = "1",
@@ -98,28 +107,22 @@ local function add_place(environment, job)
     BUDDY_PIPELINE_URL = urls:pipeline_web(pipeline.id),
     BUDDY_PIPELINE_REF_NAME = pipeline.refs[1],
     BUDDY_PIPELINE_TRIGGER_MODE = pipeline.on,
+    BUDDY_PIPELINE_TARGET_SITE_URL = pipeline.target_site_url,
     BUDDY_REPO_SLUG = urls.workspace .. "/" .. urls.project_name,
+    BUDDY_REPO_SSH_URL = job.project.path, -- what git clones on this machine
     BUDDY_SCM_URL = job.project.path,
     BUDDY_SCM_PROVIDER = "GIT",
-    BUDDY_INVOKER_ID = tostring(owner.id),
-    BUDDY_INVOKER_NAME = owner.name,
-    BUDDY_INVOKER_EMAIL = owner.email,
-    BUDDY_INVOKER_URL = urls:member_web(owner.id),
-    BUDDY_TRIGGERING_ACTOR_ID = tostring(owner.id),
-    BUDDY_TRIGGERING_ACTOR_NAME = owner.name,
-    BUDDY_TRIGGERING_ACTOR_EMAIL = owner.email,
   }
   for name, value in pairs(values) do environment[name] = value end
+  add_member(environment, urls, job.owner, "BUDDY_INVOKER_", "BUDDY_TRIGGERING_ACTOR_")
 end
 
 local function add_variables(environment, variables)
-  for _, variable in ipairs(variables) do environment[variable.key] = variable.value end
+  for key, variable in pairs(variables) do environment[key] = variable.value end
 end
 
----What all actions of an execution have in common.
----@param job engine.Job
----@return table<string, string>
-function M.of_execution(job)
+-- What all actions of an execution have in common.
+local function predefined(job)
   local environment = { PATH = PATH, HOME = job.home, LANG = "C.UTF-8" }
   add_place(environment, job)
   add_execution(environment, job)
@@ -127,7 +130,6 @@ function M.of_execution(job)
   local commit = job.project:commit(job.execution.revision)
   if commit then add_commit(environment, commit, job.urls:repository_web("commit", commit.revision)) end
   add_changes(environment, job.project, job.execution)
-  add_variables(environment, job.pipeline.variables)
   return environment
 end
 
@@ -136,25 +138,50 @@ local function last_lines(job, row)
   return table.concat(action_log.read(job.sql, row.id, math.max(count - FAILED_LINES, 0)), "\n")
 end
 
+local function copy_of_predefined(job)
+  job.predefined = job.predefined or predefined(job)
+  local environment = {}
+  for name, value in pairs(job.predefined) do environment[name] = value end
+  return environment
+end
+
+---What the pipeline's own conditions and texts see.
+---@param job engine.Job
+---@return table<string, string>
+function M.of_pipeline(job)
+  local environment = copy_of_predefined(job)
+  add_variables(environment, job.variables:of())
+  return environment
+end
+
 ---The whole environment of one action.
 ---@param job engine.Job
 ---@param action engine.Action
 ---@param row engine.ActionExecution
 ---@return table<string, string>
 function M.of_action(job, action, row)
-  job.environment = job.environment or M.of_execution(job)
-  local environment = {}
-  for name, value in pairs(job.environment) do environment[name] = value end
+  local environment, failed = copy_of_predefined(job), job.failed or job.suppressed
   environment.BUDDY_ACTION_ID = tostring(action.id)
   environment.BUDDY_ACTION_RUN_HASH = job.urls:action_execution(job.urls:execution(job.execution), row.position)
-  if job.failed then
-    environment.BUDDY_FAILED_ACTION_NAME = job.failed.name
-    environment.BUDDY_FAILED_ACTION_LOGS = last_lines(job, job.failed)
+  if failed then
+    environment.BUDDY_FAILED_ACTION_NAME = failed.name
+    environment.BUDDY_FAILED_ACTION_LOGS = last_lines(job, failed)
   end
-  add_variables(environment, action.variables)
-  add_variables(environment, job.request.variables or {})
-  add_variables(environment, job.passed)
+  if job.approver then add_member(environment, job.urls, job.approver, "BUDDY_APPROVING_ACTOR_") end
+  add_variables(environment, job.variables:of(action))
   return environment
+end
+
+---A text with $NAME and ${NAME} replaced. Names that are not known stay as they are.
+---@param text string
+---@param environment table<string, string>
+---@return string
+function M.expand(text, environment)
+  return (text:gsub("%$({?)([%a_][%w_]*)(}?)", function(open, name, close)
+    local value = environment[name]
+    if value and open == "" then return value .. close end
+    return value and close == "}" and value or nil
+  end))
 end
 
 return M

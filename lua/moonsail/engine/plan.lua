@@ -1,4 +1,5 @@
---- What an execution is going to do: its actions in the pipeline's order, each with the status that it starts with.
+--- What an execution is going to do: its actions in the pipeline's order, each with the status that it starts with, and
+--- which of them run side by side.
 local json = require "host.json"
 
 local M = {}
@@ -28,6 +29,23 @@ function M.of(pipeline, e)
     plan[position] = { action = action, status = status }
   end
   return plan
+end
+
+---The actions of one trigger time in groups that run side by side, one group after the other: an action is in the group
+---of the one before it when that one is to run in parallel with the next.
+---@param pipeline engine.Pipeline
+---@param trigger_time string
+---@return integer[][] positions
+function M.groups(pipeline, trigger_time)
+  local groups, joined = {}, false
+  for position, action in ipairs(pipeline.actions) do
+    if action.trigger_time == trigger_time then
+      if not joined then table.insert(groups, {}) end
+      table.insert(groups[#groups], position)
+      joined = action.run_next ~= "WAIT_ON_SUCCESS"
+    end
+  end
+  return groups
 end
 
 return M

@@ -67,6 +67,14 @@ create table if not exists log (
   text text not null,
   primary key (action_execution, first));
 
+create table if not exists kept_variable (  -- settable ones of buddy.yml that an action has changed
+  level text not null,
+  owner integer not null,                   -- the pipeline or action
+  key text not null,
+  value text,                               -- null when it is encrypted
+  sealed text,                              -- see host.secret
+  primary key (level, owner, key)) without rowid;
+
 create table if not exists folder (
   path text primary key,
   revision text) without rowid;             -- null while it is being checked out
@@ -95,10 +103,14 @@ local STATEMENTS = {
   execution = "select * from execution where pipeline = ? and number = ?",
   executions = [[
     select * from execution where pipeline = ?1 and number <= ?2 order by number desc limit ?3]],
+  last_outcome = [[
+    select status from execution where pipeline = ?1 and number < ?2 and status in ('SUCCESSFUL', 'FAILED')
+    order by number desc limit 1]],
   last_executions = "select pipeline, max(number) as number, revision from execution group by pipeline",
   unfinished = [[
     select * from execution where status in ('ENQUEUED', 'INPROGRESS', 'TERMINATING') order by pipeline, number]],
   start_execution = "update execution set status = 'INPROGRESS', started = ?3 where pipeline = ?1 and number = ?2",
+  comment_execution = "update execution set comment = ?3 where pipeline = ?1 and number = ?2",
   change_execution = "update execution set status = ?3 where pipeline = ?1 and number = ?2",
   finish_execution = "update execution set status = ?3, finished = ?4 where pipeline = ?1 and number = ?2",
 
@@ -122,6 +134,9 @@ local STATEMENTS = {
     where action_execution = ?1 and first + lines > ?2 and first < ?3 order by first]],
   log_length = [[
     select first + lines as length from log where action_execution = ? order by first desc limit 1]],
+
+  kept_variable = "select value, sealed from kept_variable where level = ? and owner = ? and key = ?",
+  keep_variable = "insert or replace into kept_variable (level, owner, key, value, sealed) values (?, ?, ?, ?, ?)",
 
   folder = "select revision from folder where path = ?",
   set_folder = "insert or replace into folder (path, revision) values (?, ?)",
