@@ -413,10 +413,9 @@ describe("engine", function()
   end)
 
   describe("PATCH of an execution", function()
-    it("names the operations that are not supported", function()
+    it("names the operations that there are", function()
       local path = e:path(e:run "build")
-      assert.matches("RETRY is not supported yet", e:refusal(400, "PATCH", path, { operation = "RETRY" }))
-      assert.matches("operation: expected", e:refusal(400, "PATCH", path, {}))
+      assert.matches("operation: found nothing, expected CANCEL, RETRY", e:refusal(400, "PATCH", path, {}))
     end)
   end)
 

@@ -17,8 +17,12 @@ local M = {}
 ---@field comment string
 ---@field refresh integer
 ---@field clear_cache integer
----@field secret integer
----@field request string
+---@field request string the JSON that it was asked for with, encrypted values masked
+---@field sealed? string the same with encrypted values, for the engine's key
+---@field triggered_on "CLICK"|"PIPELINE"
+---@field caller_pipeline? integer of the execution that asked for this one
+---@field caller_number? integer
+---@field attempt integer from 1; one more with each RETRY
 ---@field delay_until? number
 ---@field created number
 ---@field started? number
@@ -34,11 +38,19 @@ local M = {}
 ---@field finished? number
 ---@field message? string
 ---@field process? string see orphan.lua
+---@field approver? integer the member who let it go on
+---@field approved? number
+---@field passed? string JSON of the variables that were given to it, encrypted values masked
+---@field outputted? string JSON of those that it gave
 
 ---@class engine.Book
 ---@field unfinished integer executions that are queued or running
 local Book = {}
 Book.__index = Book
+
+local function key_of(e)
+  return e.pipeline .. "/" .. e.number
+end
 
 ---@param store host.Store
 ---@param sql table<string, host.Statement>
@@ -46,7 +58,7 @@ Book.__index = Book
 ---@return engine.Book
 function M.open(store, sql, catalog)
   local self = setmetatable({ store = store, sql = sql, catalog = catalog, last = {}, unfinished = 0,
-    idle = task.event() }, Book)
+    idle = task.event(), ends = {} }, Book)
   for _, row in ipairs(sql.last_executions:rows()) do self.last[row.pipeline] = row end
   return self
 end
@@ -73,10 +85,11 @@ end
 function Book:add(e)
   e.from_revision = e.from_revision or self:last_revision(e.pipeline)
   e.number = self:count(e.pipeline) + 1
-  e.status = "ENQUEUED"
+  e.status, e.attempt = "ENQUEUED", 1
   e.created = task.now()
   self.sql.add_execution:run(e.pipeline, e.number, e.status, e.priority, e.revision, e.from_revision, e.ref_kind,
-    e.ref_name, e.comment, e.refresh, e.clear_cache, e.secret, e.request, e.delay_until, e.created)
+    e.ref_name, e.comment, e.refresh, e.clear_cache, e.sealed, e.request, e.delay_until, e.created, e.triggered_on,
+    e.caller_pipeline, e.caller_number)
   self.last[e.pipeline] = { number = e.number, revision = e.revision }
   self.unfinished = self.unfinished + 1
 end
@@ -97,8 +110,9 @@ function Book:page(pipeline, page, per_page)
   return self.sql.executions:rows(pipeline, self:count(pipeline) - (page - 1) * per_page, per_page)
 end
 
----What the last life of the engine left unfinished.
----@return engine.Execution[]
+---What the last life of the engine left unfinished, as far as it matters for the queue.
+---@return { pipeline: integer, number: integer, status: string, priority: string, revision: string,
+---  delay_until?: number }[]
 function Book:left_over()
   local rows = self.sql.unfinished:rows()
   self.unfinished = #rows
@@ -112,10 +126,29 @@ function Book:start(e)
   self.catalog:set_pipeline_status(e.pipeline, e.status, e.revision)
 end
 
+---@param e engine.Execution that has started and not ended
+---@param status "INPROGRESS"|"TERMINATING"|"WAITING_FOR_APPLY"|"WAITING_FOR_VARIABLES"|"WAITING_FOR_SETTABLE_VARIABLES"
+function Book:change(e, status)
+  e.status = status
+  self.sql.change_execution:run(e.pipeline, e.number, status)
+  self.catalog:set_pipeline_status(e.pipeline, status)
+end
+
+---Its time has come, whatever it was to wait for.
 ---@param e engine.Execution
-function Book:terminating(e)
-  e.status = "TERMINATING"
-  self.sql.change_execution:run(e.pipeline, e.number, e.status)
+function Book:hurry(e)
+  e.delay_until = nil
+  self.sql.hurry_execution:run(e.pipeline, e.number)
+end
+
+---An execution that has ended waits for its turn again, as it was asked for. What its last try left goes.
+---@param e engine.Execution
+function Book:retry(e)
+  self.sql.forget_logs:run(e.pipeline, e.number)
+  self.sql.forget_actions:run(e.pipeline, e.number)
+  self.sql.retry_execution:run(e.pipeline, e.number)
+  e.status, e.attempt, e.delay_until, e.started, e.finished = "ENQUEUED", e.attempt + 1, nil, nil, nil
+  self.unfinished = self.unfinished + 1
 end
 
 ---Gives an execution a comment that was asked for without one.
@@ -134,6 +167,23 @@ function Book:finish(e, status)
   if e.started then self.catalog:set_pipeline_status(e.pipeline, status) end
   self.unfinished = self.unfinished - 1
   if self.unfinished == 0 then self.idle:notify() end
+  local key = key_of(e)
+  local ended = self.ends[key]
+  self.ends[key] = nil
+  if ended then ended:notify(status) end
+end
+
+---Waits until an execution has ended.
+---@async
+---@param e engine.Execution
+---@return string status
+function Book:ended(e)
+  local now = self:execution(e.pipeline, e.number)
+  if now.finished then return now.status end
+  local key = key_of(e)
+  self.ends[key] = self.ends[key] or task.event()
+  local _, status = self.ends[key]:wait()
+  return status
 end
 
 ---Writes the actions of an execution that starts.
@@ -190,7 +240,27 @@ end
 ---@param status "NOT_EXECUTED"|"SKIPPED"
 function Book:skip_action(row, status)
   row.status = status
-  self.sql.skip_action:run(row.id, status)
+  self.sql.change_action_execution:run(row.id, status)
+end
+
+---An action that waits for people.
+---@param row engine.ActionExecution
+---@param status "WAITING_FOR_APPLY"|"WAITING_FOR_VARIABLES"|"WAITING_FOR_SETTABLE_VARIABLES"
+function Book:await_action(row, status)
+  row.status = status
+  self.sql.change_action_execution:run(row.id, status)
+  self.catalog:set_action_status(row.action, status)
+end
+
+---Somebody lets it go on.
+---@param row engine.ActionExecution
+---@param approver integer a member
+---@param passed string JSON of variables
+---@param outputted string JSON of variables
+function Book:approve_action(row, approver, passed, outputted)
+  row.status = "INPROGRESS"
+  self.sql.approve_action:run(row.id, approver, task.now(), passed, outputted)
+  self.catalog:set_action_status(row.action, row.status)
 end
 
 ---@param row engine.ActionExecution

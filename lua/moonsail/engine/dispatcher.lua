@@ -1,20 +1,20 @@
---- Which execution runs when: from the book, or from memory while it holds encrypted values, through the queue to the
---- runner. Also cancels, and settles what an earlier life of the engine left behind.
+--- Which execution runs when: from the book, when its time has come, through the queue to the runner. Also cancels,
+--- and settles what an earlier life of the engine left behind.
+local json = require "host.json"
 local queue = require "moonsail.engine.queue"
 local runner = require "moonsail.engine.runner"
 local task = require "host.task"
+local timetable = require "moonsail.engine.timetable"
 
 local M = {}
 
 local INTERRUPTED = "The engine stopped while this execution ran"
-local SECRETS_GONE = "The engine was restarted before this execution ran, and its encrypted variables, which are only "
-  .. "kept in memory, are gone; run it again"
+local UNREADABLE = "Its encrypted variables cannot be read: %s; run it again"
 local UNDEFINED = "The pipeline is not in the buddy.yml of revision %s any more"
 
 ---@class engine.Dispatcher
 ---@field jobs table<string, engine.Job> what runs, by its 24-hex id
----@field secrets table<string, table> whole requests with encrypted values that wait, by 24-hex id
----@field delayed engine.Execution[] whose time is to be waited for
+---@field queue engine.Queue
 local Dispatcher = {}
 Dispatcher.__index = Dispatcher
 
@@ -22,40 +22,50 @@ Dispatcher.__index = Dispatcher
 ---@param concurrency integer how many executions run at once at most
 ---@return engine.Dispatcher
 function M.new(engine, concurrency)
-  return setmetatable({ engine = engine, queue = queue.new(concurrency), jobs = {}, secrets = {}, delayed = {} },
+  return setmetatable({ engine = engine, queue = queue.new(concurrency), delayed = timetable.new(), jobs = {} },
     Dispatcher)
 end
 
 ---Hands an execution, which is in the book, to the queue.
----@param e engine.Execution
----@param pipeline engine.Pipeline
----@param fields? table the request with its encrypted values, which live in memory only
-function Dispatcher:enqueue(e, pipeline, fields)
-  if fields then self.secrets[self.engine.urls:hex(e)] = fields end
-  if e.delay_until and e.delay_until > task.now() then
-    table.insert(self.delayed, e)
+---@param e { pipeline: integer, number: integer, priority: string, delay_until?: number }
+---@param pipeline? engine.Pipeline nil: its revision does not define it any more
+function Dispatcher:enqueue(e, pipeline)
+  if e.delay_until then
+    self.delayed:add(e.delay_until, e.pipeline, e.number)
     self.queue.changed:notify()
   else
-    self.queue:push(e.pipeline, e.number, e.priority, pipeline.concurrent_pipeline_runs)
+    self.queue:push(e.pipeline, e.number, e.priority, pipeline and pipeline.concurrent_pipeline_runs or false)
   end
 end
 
----Cancels an execution.
----@param e engine.Execution its status is changed
----@return boolean done false when there is nothing to cancel any more
+---What runs an execution now.
+---@param e engine.Execution
+---@return engine.Job?
+function Dispatcher:job(e)
+  return self.jobs[self.engine.urls:hex(e)]
+end
+
+---Cancels an execution that is queued or runs.
+---@param e engine.Execution
 function Dispatcher:cancel(e)
-  local job = self.jobs[self.engine.urls:hex(e)]
-  if e.status == "ENQUEUED" then
-    self.secrets[self.engine.urls:hex(e)] = nil
-    self.engine.book:finish(e, "TERMINATED")
-  elseif e.status == "INPROGRESS" and job then
-    self.engine.book:terminating(job.execution)
-    e.status = job.execution.status
-    job:cancel()
-  else
-    return false
-  end
-  return true
+  local job = self:job(e)
+  if not job then return self.engine.book:finish(e, "TERMINATED") end
+  self.engine.book:change(job.execution, "TERMINATING")
+  job:cancel()
+end
+
+---Runs an execution again that has ended.
+---@param e engine.Execution
+function Dispatcher:retry(e)
+  self.engine.book:retry(e)
+  self:enqueue(e, (self:pipeline_of(e)))
+end
+
+---Lets an execution take its turn now whose time has not come. It stays in the timetable, where it means nothing more.
+---@param e engine.Execution
+function Dispatcher:hurry(e)
+  self.engine.book:hurry(e)
+  self:enqueue(e, (self:pipeline_of(e)))
 end
 
 function Dispatcher:pipeline_of(e)
@@ -69,17 +79,21 @@ function Dispatcher:name_of(e)
   return ("%s #%d"):format(self.engine.catalog.pipelines[e.pipeline].identifier, e.number)
 end
 
+-- What an execution was asked for, with its encrypted values.
+function Dispatcher:request_of(e)
+  if not e.sealed then return json.decode(e.request) end
+  local text, message = self.engine.key:open(e.sealed)
+  if not text then return nil, UNREADABLE:format(message) end
+  return json.decode(text)
+end
+
 -- One execution, from the queue to its end. A fault of the engine ends the execution, not the engine.
 function Dispatcher:perform(e)
-  local id = self.engine.urls:hex(e)
-  local request = self.secrets[id]
-  self.secrets[id] = nil
   local pipeline, problem = self:pipeline_of(e)
-  if not pipeline then
-    self.engine.report(("%s: %s"):format(self:name_of(e), problem))
-    return self.engine.book:finish(e, "FAILED")
-  end
-  local job = runner.job(self.engine, e, pipeline, request)
+  local request
+  if pipeline then request, problem = self:request_of(e) end
+  if not request then return self:give_up(e, problem) end
+  local id, job = self.engine.urls:hex(e), runner.job(self.engine, e, pipeline, request)
   self.jobs[id] = job
   self.engine.report(("%s: started at %s"):format(self:name_of(e), e.revision:sub(1, 7)))
   local ok, fault = xpcall(job.run, debug.traceback, job)
@@ -100,26 +114,27 @@ function Dispatcher:run_next(pipeline, number)
   self.queue:done(pipeline)
 end
 
--- Waits for the time of an execution; then it takes its turn like any other.
-function Dispatcher:wait_for(e)
-  task.sleep(math.max(e.delay_until - task.now(), 0))
-  local pipeline = self:pipeline_of(e)
-  self.queue:push(e.pipeline, e.number, e.priority, pipeline and pipeline.concurrent_pipeline_runs or false)
+-- Those whose time has come take their turn like any other, unless they were cancelled or started before it.
+function Dispatcher:take_delayed()
+  for pipeline, number, due in self.delayed.take, self.delayed, task.now() do
+    local e = self.engine.book:execution(pipeline, number)
+    if e.status == "ENQUEUED" and e.delay_until == due then
+      self.queue:push(pipeline, number, e.priority, (self:pipeline_of(e) or {}).concurrent_pipeline_runs or false)
+    end
+  end
 end
 
 ---Starts what may start, for as long as the engine lives. What runs are children of the task that calls it.
 ---@async
 function Dispatcher:run()
   while true do
-    local delayed = table.remove(self.delayed)
-    local pipeline, number
-    if not delayed then pipeline, number = self.queue:take() end
-    if delayed then
-      task.spawn(self.wait_for, self, delayed)
-    elseif pipeline then
+    self:take_delayed()
+    local pipeline, number = self.queue:take()
+    if pipeline then
       task.spawn(self.run_next, self, pipeline, number)
     else
-      self.queue.changed:wait()
+      local due = self.delayed:next()
+      self.queue.changed:wait(due and math.max(due - task.now(), 0))
     end
   end
 end
@@ -131,27 +146,20 @@ function Dispatcher:give_up(e, reason)
   runner.job(self.engine, e, pipeline):give_up(reason)
 end
 
--- Why an execution that an earlier life left behind cannot go on; nil when it can.
-function Dispatcher:obstacle(e)
-  if e.status ~= "ENQUEUED" then return INTERRUPTED end
-  if e.secret == 1 then return SECRETS_GONE end
-  local pipeline, problem = self:pipeline_of(e)
-  return not pipeline and problem or nil
-end
-
 ---Settles what the book has unfinished: what waited goes on waiting, what ran has failed.
 ---@async
 function Dispatcher:take_over()
-  local ended = {}
+  local interrupted = {}
   for _, e in ipairs(self.engine.book:left_over()) do
-    local obstacle = self:obstacle(e)
-    if obstacle then
-      table.insert(ended, { e, obstacle })
-    else
+    if e.status == "ENQUEUED" then
       self:enqueue(e, (self:pipeline_of(e)))
+    else
+      table.insert(interrupted, e)
     end
   end
-  for _, item in ipairs(ended) do self:give_up(table.unpack(item)) end
+  for _, e in ipairs(interrupted) do
+    self:give_up(self.engine.book:execution(e.pipeline, e.number), INTERRUPTED)
+  end
 end
 
 return M

@@ -11,6 +11,7 @@ local project = require "moonsail.engine.project"
 local repository_view = require "moonsail.engine.view.repository"
 local routes = require "moonsail.engine.routes"
 local schema = require "moonsail.engine.schema"
+local secret = require "host.secret"
 local server = require "host.server"
 local state = require "moonsail.engine.state"
 local store = require "host.store"
@@ -49,6 +50,7 @@ Engine.__name = "moonsail.Engine"
 ---@field checkouts engine.Checkout
 ---@field urls engine.Urls
 ---@field dispatcher engine.Dispatcher
+---@field key host.Key for what is encrypted in the store
 ---@field report fun(line: string) for people
 local Inside = {}
 Inside.__index = Inside
@@ -149,6 +151,8 @@ local function start(inside, options)
   if not folder then return nil, message, "EACCES" end
   inside.tokens, message = token.read(folder)
   if not inside.tokens then return nil, message, "EACCES" end
+  inside.key, message, code = secret.key(folder .. "/key")
+  if not inside.key then return nil, message, code end
   ok, message, code = open_store(inside, folder)
   if not ok then return nil, message, code end
   assemble(inside, folder)
@@ -212,6 +216,7 @@ function Inside:close()
   end
   if self.folder then state.announce(self.folder, nil) end
   if self.store then self.store:close() end
+  if self.key then self.key:close() end
   self.project:close()
 end
 

@@ -15,7 +15,8 @@ Queue.__index = Queue
 ---@param limit integer how many executions run at once at most
 ---@return engine.Queue
 function M.new(limit)
-  return setmetatable({ limit = limit, running = 0, turn = 0, lanes = {}, changed = task.event() }, Queue)
+  return setmetatable({ limit = limit, running = 0, turn = 0, lanes = {}, parked = {},
+    changed = task.event() }, Queue)
 end
 
 local function new_lane()
@@ -81,12 +82,33 @@ function Queue:take()
   return pipeline, number
 end
 
+-- How many run, for the limit: those that only wait for people or for another execution do not count.
+function Queue:count(difference)
+  self.running = self.running + difference
+  if difference < 0 then self.changed:notify() end
+end
+
+---An execution that runs does nothing but wait, so another may run meanwhile. May be said again before it ends.
+---@param key any of the execution
+---@return table parked to be closed when it goes on; then more may run for a while than the limit says
+function Queue:park(key)
+  self.parked[key] = (self.parked[key] or 0) + 1
+  if self.parked[key] == 1 then self:count(-1) end
+  return setmetatable({}, { __close = function() self:unpark(key) end })
+end
+
+function Queue:unpark(key)
+  self.parked[key] = self.parked[key] - 1
+  if self.parked[key] > 0 then return end
+  self.parked[key] = nil
+  self:count(1)
+end
+
 ---@param pipeline integer
 function Queue:done(pipeline)
-  self.running = self.running - 1
   local lane = self.lanes[pipeline]
   lane.running = lane.running - 1
-  self.changed:notify()
+  self:count(-1)
 end
 
 return M

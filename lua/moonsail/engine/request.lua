@@ -67,15 +67,16 @@ local function describe(fault)
   return ("%s: found %s, expected %s%s"):format(fault.path, fault.found, fault.expected, near)
 end
 
----The validated request of a body.
----@param body string
----@return host.ExecutionRequest
-function M.validated(body)
-  local request, faults = execution.request(read_fields(M.object(body)))
+---A request in the API's form, validated.
+---@param object table unknown fields are ignored, null is as if absent
+---@return host.ExecutionRequest? request
+---@return string[]? faults
+function M.validated(object)
+  local request, faults = execution.request(read_fields(object))
   if request then return request end
   local messages = {}
   for index, fault in ipairs(faults) do messages[index] = describe(fault) end
-  refusal.raise(400, messages)
+  return nil, messages
 end
 
 local function ref_in(fields)
@@ -198,7 +199,10 @@ local function check_gates(faults, pipeline, fields)
   end
 end
 
-local function check_variables(faults, list)
+---Variables that no process could have in its environment.
+---@param faults string[] gets what is found
+---@param list? engine.Variable[]
+function M.check_variables(faults, list)
   for index, item in ipairs(list or {}) do
     local path = ("variables[%d]"):format(index)
     if item.key:find "[=%z]" then table.insert(faults, path .. ".key: a name cannot hold = or NUL") end
@@ -217,7 +221,7 @@ local function check(project, at, fields, from)
   check_gates(faults, at.pipeline, fields)
   check_ref(faults, at.pipeline, at)
   check_actions(faults, at.pipeline, fields.actions_to_run)
-  check_variables(faults, fields.variables)
+  M.check_variables(faults, fields.variables)
   check_from(faults, project, from)
   if #faults > 0 then refusal.raise(400, faults) end
 end
@@ -229,20 +233,26 @@ local function has_encrypted(list)
   return false
 end
 
+---@class engine.request.Origin
+---@field triggered_on "CLICK"|"PIPELINE"
+---@field caller? engine.Execution that asks for this one
+
 ---Reads a request. Raises a refusal with every fault.
----@param project engine.Project
+---@param engine engine.Inside
 ---@param entry engine.catalog.Pipeline
----@param body string
+---@param object table the request in the API's form
+---@param origin engine.request.Origin
 ---@return engine.Execution e not yet in the book
 ---@return engine.Pipeline pipeline at its revision
----@return table? fields the whole request, when it holds something that the book must not have
-function M.read(project, entry, body)
-  local request = M.validated(body)
-  local fields = json.decode(request:json())
+function M.read(engine, entry, object, origin)
+  local project, request, faults = engine.project, M.validated(object)
+  if not request then refusal.raise(400, faults) end
+  local text = request:json()
+  local fields = json.decode(text)
   local from = fields.from_revision and fields.from_revision.revision
   local at = target(project, entry, fields)
   check(project, at, fields, from)
-  local secret = has_encrypted(fields.variables)
+  local caller = origin.caller or {}
   local e = {
     pipeline = entry.id,
     priority = fields.priority or at.pipeline.priority,
@@ -253,11 +263,14 @@ function M.read(project, entry, body)
     comment = fields.comment or "",
     refresh = fields.refresh and 1 or 0,
     clear_cache = fields.clear_cache and 1 or 0,
-    secret = secret and 1 or 0,
     request = request:masked(),
+    sealed = has_encrypted(fields.variables) and engine.key:seal(text) or nil,
     delay_until = fields.delay_until and date.parse(fields.delay_until),
+    triggered_on = origin.triggered_on,
+    caller_pipeline = caller.pipeline,
+    caller_number = caller.number,
   }
-  return e, at.pipeline, secret and fields or nil
+  return e, at.pipeline
 end
 
 return M

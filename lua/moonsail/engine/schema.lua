@@ -1,7 +1,24 @@
 --- What the engine keeps, and the statements with which it does.
 local M = {}
 
-local VERSION = 1
+local VERSION = 2
+
+-- What makes a store of one version the next one. A request whose encrypted variables were only in memory cannot run.
+local MIGRATIONS = {
+  [[
+    alter table execution add column triggered_on text not null default 'CLICK';
+    alter table execution add column sealed text;
+    alter table execution add column attempt integer not null default 1;
+    alter table execution add column caller_pipeline integer;
+    alter table execution add column caller_number integer;
+    update execution set sealed = '' where secret = 1;
+    alter table execution drop column secret;
+    alter table action_execution add column approver integer;
+    alter table action_execution add column approved real;
+    alter table action_execution add column passed text;
+    alter table action_execution add column outputted text;
+  ]],
+}
 
 local TABLES = [[
 create table if not exists setting (name text primary key, value text not null) without rowid;
@@ -38,12 +55,16 @@ create table if not exists execution (
   comment text not null,
   refresh integer not null,
   clear_cache integer not null,
-  secret integer not null,                  -- whether the request had encrypted variables, which are not here
   request text not null,                    -- with encrypted values masked
   delay_until real,                         -- dates are in seconds since 1970
   created real not null,
   started real,
   finished real,
+  triggered_on text not null default 'CLICK',
+  sealed text,                              -- the whole request, if it has encrypted values; see host.secret
+  attempt integer not null default 1,       -- one more with each RETRY
+  caller_pipeline integer,                  -- the execution that asked for this one
+  caller_number integer,
   primary key (pipeline, number)) without rowid;
 
 create table if not exists action_execution (
@@ -58,6 +79,10 @@ create table if not exists action_execution (
   finished real,
   message text,
   process text,                             -- what runs it, see orphan.lua
+  approver integer,                         -- the member who let it go on
+  approved real,
+  passed text,                              -- JSON of the variables that were given to it, encrypted values masked
+  outputted text,                           -- and of those that it gave
   unique (pipeline, number, position));
 
 create table if not exists log (
@@ -98,8 +123,8 @@ local STATEMENTS = {
 
   add_execution = [[
     insert into execution (pipeline, number, status, priority, revision, from_revision, ref_kind, ref_name, comment,
-      refresh, clear_cache, secret, request, delay_until, created)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+      refresh, clear_cache, sealed, request, delay_until, created, triggered_on, caller_pipeline, caller_number)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
   execution = "select * from execution where pipeline = ? and number = ?",
   executions = [[
     select * from execution where pipeline = ?1 and number <= ?2 order by number desc limit ?3]],
@@ -108,11 +133,19 @@ local STATEMENTS = {
     order by number desc limit 1]],
   last_executions = "select pipeline, max(number) as number, revision from execution group by pipeline",
   unfinished = [[
-    select * from execution where status in ('ENQUEUED', 'INPROGRESS', 'TERMINATING') order by pipeline, number]],
+    select pipeline, number, status, priority, revision, delay_until from execution
+    where finished is null order by pipeline, number]],
   start_execution = "update execution set status = 'INPROGRESS', started = ?3 where pipeline = ?1 and number = ?2",
   comment_execution = "update execution set comment = ?3 where pipeline = ?1 and number = ?2",
   change_execution = "update execution set status = ?3 where pipeline = ?1 and number = ?2",
   finish_execution = "update execution set status = ?3, finished = ?4 where pipeline = ?1 and number = ?2",
+  hurry_execution = "update execution set delay_until = null where pipeline = ?1 and number = ?2",
+  retry_execution = [[
+    update execution set status = 'ENQUEUED', attempt = attempt + 1, delay_until = null, started = null, finished = null
+    where pipeline = ?1 and number = ?2]],
+  forget_logs = [[
+    delete from log where action_execution in (select id from action_execution where pipeline = ?1 and number = ?2)]],
+  forget_actions = "delete from action_execution where pipeline = ?1 and number = ?2",
 
   add_action_execution = [[
     insert into action_execution (pipeline, number, position, action, status) values (?, ?, ?, ?, ?)]],
@@ -126,7 +159,10 @@ local STATEMENTS = {
       progress = case ?2 when 'SUCCESSFUL' then 100 else progress end
     where id = ?1]],
   set_process = "update action_execution set process = ?2 where id = ?1",
-  skip_action = "update action_execution set status = ?2 where id = ?1",
+  change_action_execution = "update action_execution set status = ?2 where id = ?1",
+  approve_action = [[
+    update action_execution set status = 'INPROGRESS', approver = ?2, approved = ?3, passed = ?4, outputted = ?5
+    where id = ?1]],
 
   add_log = "insert into log (action_execution, first, lines, text) values (?, ?, ?, ?)",
   read_log = [[
@@ -151,6 +187,9 @@ function M.prepare(store)
   local version = store:prepare("pragma user_version"):row().user_version
   if version > VERSION then
     error("it was made by a newer moonsail; use that one, or another folder", 0)
+  end
+  if version > 0 then
+    for step = version, VERSION - 1 do store:execute(MIGRATIONS[step]) end
   end
   store:execute(TABLES)
   store:execute(("pragma user_version = %d"):format(VERSION))

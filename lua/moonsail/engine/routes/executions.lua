@@ -1,7 +1,8 @@
---- Methods of executions: run, list, get, cancel, and the logs of their actions.
+--- Methods of executions: run, list, get, change, and the logs of their actions.
 local action_log = require "moonsail.engine.log"
 local fragment = require "moonsail.engine.fragment"
 local json = require "host.json"
+local operation = require "moonsail.engine.operation"
 local page = require "moonsail.engine.page"
 local refusal = require "moonsail.engine.refusal"
 local request_reader = require "moonsail.engine.request"
@@ -21,11 +22,12 @@ local function durable(engine)
 end
 
 local function run(engine, at, request)
-  local e, pipeline, fields = request_reader.read(engine.project, at.pipeline, request.body)
+  local e, pipeline = request_reader.read(engine, at.pipeline, request_reader.object(request.body),
+    { triggered_on = "CLICK" })
   engine.book:add(e)
   local answer = engine.execution_view:full(e)
   durable(engine)
-  engine.dispatcher:enqueue(e, pipeline, fields)
+  engine.dispatcher:enqueue(e, pipeline)
   return answer
 end
 
@@ -57,16 +59,9 @@ end
 
 local function change(engine, at, request)
   local e = found_execution(engine, at)
-  local operation = request_reader.object(request.body).operation
-  if type(operation) ~= "string" then refusal.raise(400, "operation: expected a string such as CANCEL") end
-  if operation ~= "CANCEL" then
-    refusal.raise(400, ("operation: %s is not supported yet, only CANCEL"):format(operation))
-  end
-  if not engine.dispatcher:cancel(e) then
-    refusal.raise(400, ("Execution %d cannot be cancelled: it is %s"):format(e.number, e.status))
-  end
+  operation.perform(engine, e, operation.read(request.body))
   durable(engine)
-  return engine.execution_view:full(e)
+  return engine.execution_view:full(found_execution(engine, at))
 end
 
 -- One action of an execution, by its place or by the id of the action.
