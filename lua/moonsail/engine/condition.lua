@@ -212,7 +212,7 @@ end
 local function describe_value(value)
   if type(value) ~= "table" then return tostring(value) end
   local texts = {}
-  for index, item in ipairs(value) do texts[index] = item.trigger_condition and M.describe(item) or tostring(item) end
+  for index, item in ipairs(value) do texts[index] = type(item) == "table" and M.describe(item) or tostring(item) end
   return "[" .. table.concat(texts, ", ") .. "]"
 end
 
