@@ -39,7 +39,7 @@ end
 ---@param id string
 ---@return integer?
 function Urls:position(e, id)
-  return hex.position(self:hex(e), id)
+  return hex.position(self:hex(e), e.attempt, id)
 end
 
 function Urls:workspace_api() return self.endpoint .. "/workspaces/" .. self.workspace end
@@ -72,24 +72,25 @@ function Urls:executions_web(pipeline) return self:pipeline_web(pipeline) .. "/e
 
 ---Where an execution is.
 ---@param e engine.Execution
----@return { id: string, url: string, web: string } place with its 24-hex id
+---@return { id: string, url: string, web: string, attempt: integer } place with its 24-hex id
 function Urls:execution(e)
   local id = self:hex(e)
   return {
     id = id,
+    attempt = e.attempt,
     url = self.api .. "/pipelines/" .. e.pipeline .. "/executions/" .. e.number,
     web = self.web .. "/pipelines/pipeline/" .. e.pipeline .. "/execution/" .. id,
   }
 end
 
 ---Where an action of an execution is.
----@param place { id: string, url: string, web: string } of the execution
+---@param place { id: string, url: string, web: string, attempt: integer } of the execution
 ---@param position integer
 ---@return string id
 ---@return string url
 ---@return string web
 function Urls.action_execution(_, place, position)
-  local id = hex.of_action(place.id, position)
+  local id = hex.of_action(place.id, position, place.attempt)
   return id, place.url .. "/action_executions/" .. id, place.web .. "/?actionExecutionId=" .. id
 end
 

@@ -60,8 +60,9 @@ end
 local function change(engine, at, request)
   local e = found_execution(engine, at)
   operation.perform(engine, e, operation.read(request.body))
+  local answer = engine.execution_view:full(found_execution(engine, at))
   durable(engine)
-  return engine.execution_view:full(found_execution(engine, at))
+  return answer
 end
 
 -- One action of an execution, by its place or by the id of the action.
