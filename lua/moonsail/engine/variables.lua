@@ -63,10 +63,24 @@ end
 
 ---@class engine.variables.Found
 ---@field value string
----@field settable? { scope: engine.variables.Scope, variable: engine.Variable } the narrowest that may be changed
+---@field settable? { scope: engine.variables.Scope, variable: engine.Variable } what an action may change
+---@field passed boolean the value is of this execution alone
 
 local function may_change(variable)
   return variable.settable or variable.run_only_settable
+end
+
+-- What a scope makes of a variable that wider ones may have found. A value of this execution alone stands before the
+-- variable of its name, and what an action changes is that one.
+function Variables:found(scope, variable, before)
+  local passed = not scope.level and not scope.stored
+  local settable
+  if passed then
+    settable = before and before.settable
+  elseif may_change(variable) then
+    settable = { scope = scope, variable = variable }
+  end
+  return { value = self:value(scope, variable), settable = settable, passed = passed }
 end
 
 ---The variables of an action, or of the pipeline alone, by name.
@@ -77,12 +91,7 @@ function Variables:of(action)
   for _, scope in ipairs(self:scopes(action)) do
     for _, variable in ipairs(scope.list) do
       if variable.value then -- a WAIT_FOR_VARIABLES action lists names that have none yet
-        local before = found[variable.key]
-        found[variable.key] = {
-          value = self:value(scope, variable),
-          settable = may_change(variable) and { scope = scope, variable = variable } or before and before.settable,
-          passed = not scope.level and not scope.stored,
-        }
+        found[variable.key] = self:found(scope, variable, found[variable.key])
       end
     end
   end
