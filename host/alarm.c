@@ -1,10 +1,9 @@
-/* The clock and the alarms. A binary heap of plain structs behind one uv_timer_t: setting and cancelling costs
- * no handle and no close callback, and there is one place that knows what is due next. */
+/* The alarms. A binary heap of plain structs behind one uv_timer_t: setting and cancelling costs no handle and no close
+ * callback, and there is one place that knows what is due next. */
 #include "alarm.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct Alarms {
   uv_timer_t timer;
@@ -15,18 +14,6 @@ struct Alarms {
   uint64_t order;
   uint64_t armed_ns; /* what the timer is set to; 0 when it is not */
 };
-
-uint64_t clock_monotonic_ns(Host *host) {
-  (void)host;
-  return uv_hrtime();
-}
-
-double clock_wall(Host *host) {
-  (void)host;
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static bool rings_before(const Alarm *a, const Alarm *b) {
   return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->order < b->order;
@@ -68,34 +55,60 @@ static void remove_at(struct Alarms *alarms, size_t place) {
 
 static void on_timer(uv_timer_t *timer);
 
-/* Sets the timer to what is due next. */
-static void arm(struct Alarms *alarms) {
-  if (alarms->count == 0) {
-    if (alarms->armed_ns != 0)
-      uv_timer_stop(&alarms->timer);
-    alarms->armed_ns = 0;
+void alarms_disarm(Host *host) {
+  struct Alarms *alarms = host->alarms;
+  if (alarms->armed_ns != 0)
+    uv_timer_stop(&alarms->timer);
+  alarms->armed_ns = 0;
+}
+
+void alarms_arm(Host *host) {
+  struct Alarms *alarms = host->alarms;
+  uint64_t due = alarms_next_ns(host);
+  if (due == UINT64_MAX) {
+    alarms_disarm(host);
     return;
   }
-  uint64_t due = alarms->heap[1]->due_ns;
   if (due == alarms->armed_ns)
     return;
-  uint64_t now = clock_monotonic_ns(alarms->host);
-  uv_update_time(&alarms->host->loop); /* the timer counts from the loop's idea of now */
+  uint64_t now = clock_monotonic_ns(host);
+  uv_update_time(&host->loop); /* the timer counts from the loop's idea of now */
   uv_timer_start(&alarms->timer, on_timer, due > now ? (due - now + 999999) / 1000000 : 0, 0);
   alarms->armed_ns = due;
 }
 
+/* Something has changed. */
+static void arm(Host *host) {
+  if (!host->clock.stands)
+    alarms_arm(host);
+}
+
+uint64_t alarms_next_ns(const Host *host) {
+  const struct Alarms *alarms = host->alarms;
+  return alarms->count > 0 ? alarms->heap[1]->due_ns : UINT64_MAX;
+}
+
+void alarms_ring(Host *host) {
+  uint64_t now = clock_monotonic_ns(host);
+  while (alarms_next_ns(host) <= now) {
+    Alarm *alarm = host->alarms->heap[1];
+    remove_at(host->alarms, 1);
+    alarm->ring(host, alarm);
+  }
+}
+
 static void on_timer(uv_timer_t *timer) {
   struct Alarms *alarms = timer->data;
-  uint64_t now = clock_monotonic_ns(alarms->host);
   alarms->armed_ns = 0;
   uv_stop(timer->loop); /* timers run before the poll, which must not sleep now that a task may be ready */
-  while (alarms->count > 0 && alarms->heap[1]->due_ns <= now) {
-    Alarm *alarm = alarms->heap[1];
-    remove_at(alarms, 1);
-    alarm->ring(alarms->host, alarm);
-  }
-  arm(alarms);
+  alarms_ring(alarms->host);
+  arm(alarms->host);
+}
+
+void alarms_shift(Host *host, uint64_t ns) {
+  struct Alarms *alarms = host->alarms;
+  for (size_t place = 1; place <= alarms->count; place++)
+    alarms->heap[place]->due_ns += ns;
 }
 
 static bool grow(struct Alarms *alarms) {
@@ -120,7 +133,7 @@ bool alarm_set(Host *host, Alarm *alarm, double seconds, void (*ring)(Host *host
   alarm->ring = ring;
   alarms->heap[++alarms->count] = alarm;
   sift_up(alarms, alarms->count);
-  arm(alarms);
+  arm(host);
   return true;
 }
 
@@ -128,7 +141,7 @@ void alarm_cancel(Host *host, Alarm *alarm) {
   if (alarm->place == 0)
     return;
   remove_at(host->alarms, alarm->place);
-  arm(host->alarms);
+  arm(host);
 }
 
 bool alarms_open(Host *host) {

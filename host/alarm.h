@@ -1,9 +1,8 @@
-/* The one clock of the host, and alarms on it: plain structs in a heap behind a single uv_timer_t. */
+/* Alarms on the host's clock: plain structs in a heap behind a single uv_timer_t. */
 #ifndef MOONSAIL_ALARM_H
 #define MOONSAIL_ALARM_H
 
-#include "host.h"
-#include <stdint.h>
+#include "clock.h"
 
 typedef struct Alarm Alarm;
 
@@ -15,15 +14,24 @@ struct Alarm {
   size_t place;   /* in the heap, from 1; 0 when not set */
 };
 
-/* Nanoseconds on a clock that only goes forward. */
-uint64_t clock_monotonic_ns(Host *host);
-
-/* Seconds since 1970. */
-double clock_wall(Host *host);
-
 /* Rings once, `ring` called from the loop; setting it again moves it. False when out of memory. */
 bool alarm_set(Host *host, Alarm *alarm, double seconds, void (*ring)(Host *host, Alarm *alarm));
 void alarm_cancel(Host *host, Alarm *alarm);
+
+/* ---- For the simulation: while the clock stands, the timer is not set. */
+
+/* When the next one is due; UINT64_MAX when none is set. */
+uint64_t alarms_next_ns(const Host *host);
+
+/* Rings those that are due. */
+void alarms_ring(Host *host);
+
+/* The clock was set forward by this much, and what remains of each alarm must not change. */
+void alarms_shift(Host *host, uint64_t ns);
+
+/* Sets the timer to what is due next, or stops it. */
+void alarms_arm(Host *host);
+void alarms_disarm(Host *host);
 
 bool alarms_open(Host *host);
 void alarms_close(Host *host);

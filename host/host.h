@@ -7,6 +7,7 @@
 #include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 typedef struct Host Host;
@@ -19,8 +20,19 @@ struct TurnHook {
   bool queued;
 };
 
+/* clock.c */
+typedef struct Clock {
+  bool stands;         /* simulated */
+  uint64_t now_ns;     /* while it stands */
+  uint64_t stopped_ns; /* when it began to */
+  double wall;         /* the seconds since 1970 at that moment */
+  uint64_t offset_ns;  /* while it goes: what it is ahead of the system's */
+} Clock;
+
 struct Host {
   uv_loop_t loop;
+  Clock clock;
+  bool sent_inside;      /* to a peer in this process, since simulation.c last waited for such */
   int output_error;      /* terminal.c; of the first failed write to standard output whose reader is still there */
   struct Memory *memory; /* memory.c */
   lua_State *L;
@@ -30,6 +42,7 @@ struct Host {
   struct Http *http;           /* http.c; NULL until the first request */
   struct Repositories *git;    /* repository.c; NULL until the first repository is opened */
   struct Stores *stores;       /* store.c; NULL until the first store is opened */
+  struct Listening *listening; /* listening.c */
   struct Servers *servers;     /* server.c; NULL until the first listen */
   struct Processes *processes; /* process.c; NULL until the first spawn */
 };
@@ -80,5 +93,15 @@ void process_close(Host *host);
 void repository_close(Host *host);
 void server_close(Host *host);
 void store_close(Host *host);
+
+/* Whether something of theirs is under way outside of this process: a child, a worker's thread, an exchange with a
+ * peer that is not ours. The simulated clock goes with the real one until it has come (simulation.c). */
+bool http_is_outside(const Host *host);
+bool process_is_outside(const Host *host);
+bool repository_is_outside(const Host *host);
+
+/* How many requests are under way to servers of this process, and how many answers their handlers still owe. */
+int http_count_inside(const Host *host);
+int server_count_owed(const Host *host);
 
 #endif

@@ -5,6 +5,7 @@
 #include "alarm.h"
 #include "buffer.h"
 #include "library.h"
+#include "listening.h"
 #include "task.h"
 
 #include <curl/curl.h>
@@ -62,7 +63,7 @@ struct Http {
 
 struct Transfer {
   Wait wait;   /* first: the task's callbacks get this address */
-  Alarm alarm; /* for the whole exchange */
+  Alarm alarm; /* for what is due first: to be connected, or the end of the whole exchange */
   Http *http;
   Transfer *older, *younger; /* in http->all */
   Transfer *next_idle;
@@ -76,8 +77,11 @@ struct Transfer {
   size_t max_bytes;
   double timeout;
   double connect_timeout;
+  uint64_t due_ns; /* the end of the whole */
   CURLcode result;
   bool active;     /* libcurl has it */
+  bool outside;    /* its peer is not known to be in this process */
+  bool connecting; /* from its beginning, or the first socket that is opened, until it can send */
   bool connected;  /* from when it could send until a socket is opened for it, or its answer's head has ended */
   bool idempotent; /* may be sent again */
   bool sent;       /* the request, or a part of it, has left */
@@ -134,6 +138,9 @@ const char *transfer_begin(lua_State *L, Transfer *t, const Request *r);
 
 /* libcurl lets go of it; a connection on which it was still at work is closed. */
 void transfer_stop(Transfer *t);
+
+/* A socket is opened to this peer. */
+void transfer_connect(Transfer *t, const struct sockaddr *peer);
 
 /* It is over: stops it and wakes its task. */
 void transfer_end(Transfer *t, CURLcode result);

@@ -92,7 +92,7 @@ curl_socket_t on_open_socket(void *data, curlsocktype purpose, struct curl_socka
   int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
   if (fd < 0)
     return CURL_SOCKET_BAD;
-  t->connected = false;
+  transfer_connect(t, &address->addr);
   if (socket_renew(t->http, fd))
     return fd;
   close(fd);
@@ -171,6 +171,7 @@ static void on_drive(Host *host, TurnHook *hook) {
 }
 
 static void on_timer(uv_timer_t *timer) {
+  uv_stop(timer->loop); /* timers run before the poll, which must not sleep now that a task may be ready */
   http_act((Http *)timer, CURL_SOCKET_TIMEOUT, 0);
 }
 

@@ -6,6 +6,7 @@
  * that are not idempotent, and where we learn whether anything was sent at all. */
 #include "http.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,25 @@
 
 /* ---- What libcurl tells of one. */
 
+/* On a connection that is used again no socket is opened. */
+static bool is_outside(const Host *host, const char *peer, int port) {
+  struct sockaddr_in6 v6;
+  struct sockaddr_in v4;
+  if (host->listening == NULL)
+    return true;
+  if (uv_ip4_addr(peer, port, &v4) == 0)
+    return !listening_here(host, (struct sockaddr *)&v4);
+  return uv_ip6_addr(peer, port, &v6) != 0 || !listening_here(host, (struct sockaddr *)&v6);
+}
+
 /* Connected, and about to send. */
 static int on_ready_to_send(void *data, char *peer, char *local, int peer_port, int local_port) {
-  (void)peer, (void)local, (void)peer_port, (void)local_port;
+  (void)local, (void)local_port;
   Transfer *t = data;
+  Host *host = t->http->host;
+  t->connecting = false;
+  t->outside = is_outside(host, peer, peer_port);
+  host->sent_inside = true;
   bool again = t->sent && !t->answered; /* and so not a redirect */
   t->worn |= again;
   if (again && !t->idempotent)
@@ -112,10 +128,29 @@ static size_t on_body(char *data, size_t unit, size_t count, void *transfer) {
 
 /* ---- Their life. */
 
-static void on_too_late(Host *host, Alarm *alarm) {
-  (void)host;
+/* The alarm of a connection is not moved when it is there, but when it rings. */
+static void on_late(Host *host, Alarm *alarm) {
   Transfer *t = (Transfer *)((char *)alarm - offsetof(Transfer, alarm));
-  transfer_end(t, CURLE_OPERATION_TIMEDOUT);
+  uint64_t now = clock_monotonic_ns(host);
+  if (t->connecting || now >= t->due_ns || !alarm_set(host, alarm, (double)(t->due_ns - now) / 1e9, on_late))
+    transfer_end(t, CURLE_OPERATION_TIMEDOUT);
+}
+
+/* libcurl has such a limit too, and counts in real time. */
+static bool limit_connecting(Transfer *t) {
+  Host *host = t->http->host;
+  uint64_t now = clock_monotonic_ns(host);
+  double left = t->due_ns > now ? (double)(t->due_ns - now) / 1e9 : 0;
+  t->connecting = true;
+  return alarm_set(host, &t->alarm, fmin(t->connect_timeout, left), on_late);
+}
+
+/* One that follows a redirect connects anew; one that tries another address of its server goes on doing so. */
+void transfer_connect(Transfer *t, const struct sockaddr *peer) {
+  t->connected = false;
+  t->outside = !listening_here(t->http->host, peer);
+  if (!t->connecting)
+    limit_connecting(t); /* it only moves, which needs no memory */
 }
 
 void transfer_stop(Transfer *t) {
@@ -172,7 +207,8 @@ static bool set_options(Transfer *t) {
   SET(CURLOPT_PRIVATE, t);
   SET(CURLOPT_ERRORBUFFER, t->error);
   SET(CURLOPT_NOSIGNAL, 1L);
-  SET(CURLOPT_QUICK_EXIT, 1L); /* a cancelled request does not wait for the resolver's thread */
+  SET(CURLOPT_CONNECTTIMEOUT_MS, (long)INT_MAX); /* the limit is ours */
+  SET(CURLOPT_QUICK_EXIT, 1L);                   /* a cancelled request does not wait for the resolver's thread */
   SET(CURLOPT_PROTOCOLS_STR, "http,https");
   SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
@@ -349,16 +385,32 @@ const char *transfer_begin(lua_State *L, Transfer *t, const Request *r) {
     return fault;
   t->max_bytes = (size_t)r->max_bytes;
   t->timeout = r->timeout;
+  t->due_ns = clock_monotonic_ns(http->host) + (uint64_t)(t->timeout * 1e9);
+  t->outside = true;
   t->connect_timeout = fmin(r->connect_timeout, r->timeout);
   t->streamed = !lua_isnil(L, ON_DATA);
   curl->curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, (long)(r->redirects > 0));
   curl->curl_easy_setopt(t->easy, CURLOPT_MAXREDIRS, (long)r->redirects);
-  curl->curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)ceil(t->connect_timeout * 1000));
-  t->no_memory = !set_method(t, r) || !set_headers(L, t, r) ||
-                 !alarm_set(http->host, &t->alarm, t->timeout, on_too_late) ||
+  t->no_memory = !set_method(t, r) || !set_headers(L, t, r) || !limit_connecting(t) ||
                  curl->curl_multi_add_handle(http->multi, t->easy) != CURLM_OK;
   t->active = !t->no_memory;
   if (!t->active)
     alarm_cancel(http->host, &t->alarm);
   return NULL;
+}
+
+/* ---- For the simulated clock. */
+
+bool http_is_outside(const Host *host) {
+  const Transfer *t = host->http != NULL ? host->http->all : NULL;
+  while (t != NULL && !(t->active && t->outside && t->wait.task != NULL))
+    t = t->older;
+  return t != NULL;
+}
+
+int http_count_inside(const Host *host) {
+  int count = 0;
+  for (const Transfer *t = host->http != NULL ? host->http->all : NULL; t != NULL; t = t->older)
+    count += t->active && !t->outside;
+  return count;
 }

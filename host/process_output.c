@@ -62,6 +62,13 @@ static void watch_for_silence(Process *p) {
     end_in_silence(p);
 }
 
+bool process_is_outside(const Host *host) {
+  const Process *p = host->processes != NULL ? host->processes->first : NULL;
+  while (p != NULL && !p->running && p->silence.place == 0)
+    p = p->next;
+  return p != NULL;
+}
+
 void process_notify(Process *p) {
   watch_for_silence(p);
   notify_reader(p);

@@ -180,6 +180,10 @@ static void on_work_done(uv_work_t *work, int status) {
   free(checkout);
 }
 
+bool repository_is_outside(const Host *host) {
+  return host->git != NULL && host->git->checkouts > 0;
+}
+
 /* The worker goes on: half a checkout is no better than a whole one, and it ends soon. */
 static void checkout_cancel(Wait *wait) {
   ((CheckoutWait *)wait)->checkout->waiter = NULL;

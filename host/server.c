@@ -70,6 +70,7 @@ void server_stop(Server *server) {
   if (server->busy > 0)
     return;
   unlink_server(server);
+  listening_remove(server->host, &server->listening);
   loop_leave(server);
   exchanges_end(server);
   release(L, server->handle);
@@ -240,6 +241,7 @@ static Server *server_new(Host *host, Handle *handle, int fd, const Settings *se
     goto loop_enter_failed;
   server->next = host->servers->first;
   host->servers->first = server;
+  listening_add(host, &server->listening, handle->port);
   return server;
 loop_enter_failed:
   server->mhd->MHD_stop_daemon(server->daemon); /* closes the socket */

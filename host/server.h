@@ -3,10 +3,10 @@
 #ifndef MOONSAIL_SERVER_H
 #define MOONSAIL_SERVER_H
 
-#include "alarm.h"
 #include "buffer.h"
 #include "host.h"
 #include "library.h"
+#include "listening.h"
 #include "task.h"
 
 #include <microhttpd.h>
@@ -58,8 +58,10 @@ typedef struct Handle {
 enum { HANDLER = 1, ON_ERROR = 2, REJECT = 3 };
 
 struct Server {
-  uv_poll_t poll; /* first: its close callback frees the whole */
-  Alarm alarm;    /* libmicrohttpd's next timeout */
+  uv_poll_t poll;
+  uv_timer_t timer; /* libmicrohttpd's next timeout, which it counts in real time */
+  int handles;      /* of these two; the whole is freed with the last one */
+  Listening listening;
   Host *host;
   const Microhttpd *mhd;
   struct MHD_Daemon *daemon;

@@ -69,6 +69,7 @@ static void on_handler_ended(Host *host, void *data, lua_State *co, bool ok, int
   Exchange *x = data;
   Server *server = x->server;
   x->running = false;
+  host->sent_inside = true;
   if (server == NULL) {
     exchange_end(x);
     return;
@@ -217,4 +218,14 @@ void exchanges_end(Server *server) {
     next = x->next;
     exchange_free(x);
   }
+}
+
+int server_count_owed(const Host *host) {
+  int count = 0;
+  for (const Server *server = host->servers != NULL ? host->servers->first : NULL; server != NULL;
+       server = server->next) {
+    for (const Exchange *x = server->exchanges; x != NULL; x = x->next)
+      count += x->running && x->connection != NULL;
+  }
+  return count;
 }

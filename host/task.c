@@ -1,5 +1,5 @@
 /* Tasks: coroutines on the host's one loop, owned by one another. Here is the life of a task, and the only lua_resume
- * of one. How it waits is in task_wait.c, what Lua sees of it in task_library.c. */
+ * of one. When it runs is in task_run.c, how it waits in task_wait.c, what Lua sees of it in task_library.c. */
 #include "task_internal.h"
 
 #include "coroutine.h"
@@ -89,16 +89,6 @@ const char *task_reason(const Task *task) {
 static int l_cancellation_tostring(lua_State *L) {
   lua_pushstring(L, task_reason(task_current(host_of(L))));
   return 1;
-}
-
-/* ---- The ready queue. */
-
-void task_make_ready(Task *task) {
-  struct Tasks *tasks = task->host->tasks;
-  task->state = READY;
-  task->next_ready = NULL;
-  *tasks->last_ready = task;
-  tasks->last_ready = &task->next_ready;
 }
 
 /* ---- Ends. */
@@ -242,7 +232,7 @@ static bool resume(Task *task, int *count) {
   return true;
 }
 
-static void run(Task *task) {
+void task_run(Task *task) {
   struct Tasks *tasks = task->host->tasks;
   int count = 1;
   if (task->cancelled && !task->started) {
@@ -261,43 +251,6 @@ static void run(Task *task) {
     function_ended(task, count);
   else
     task->state = task->wait != NULL ? WAITING : READY;
-}
-
-void task_run_now(Host *host, Task *task) {
-  struct Tasks *tasks = host->tasks;
-  Task **link = &tasks->first_ready;
-  while (*link != task)
-    link = &(*link)->next_ready;
-  *link = task->next_ready;
-  if (tasks->last_ready == &task->next_ready)
-    tasks->last_ready = link;
-  run(task);
-}
-
-/* Runs the tasks that are ready now; those that become ready meanwhile run in the next turn. */
-static void run_ready(struct Tasks *tasks) {
-  Task *task = tasks->first_ready;
-  tasks->first_ready = NULL;
-  tasks->last_ready = &tasks->first_ready;
-  while (task != NULL) {
-    Task *next = task->next_ready;
-    run(task);
-    task = next;
-  }
-}
-
-void task_run_until_ended(Host *host, Task *task) {
-  struct Tasks *tasks = host->tasks;
-  while (!task_is_over(task)) {
-    run_ready(tasks);
-    host_run_hooks(host);
-    if (task_is_over(task))
-      break;
-    bool busy = tasks->first_ready != NULL || host->hooks != NULL;
-    bool alive = uv_run(&host->loop, busy ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
-    if (!alive && !busy && tasks->first_ready == NULL && host->hooks == NULL)
-      task_cancel(host, task, "every task waits for another one");
-  }
 }
 
 /* ---- Starting. */

@@ -116,6 +116,9 @@ void task_push_traceback(lua_State *L);
 /* Runs the loop until the task has ended. No Lua frame below. */
 void task_run_until_ended(Host *host, Task *task);
 
+/* Whether a task is ready, or a hook due, so that the loop must not sleep. */
+bool task_is_any_due(const Host *host);
+
 bool tasks_open(Host *host);
 void tasks_close(Host *host);
 

@@ -1,4 +1,4 @@
-/* What the parts of a task share: task.c and task_wait.c. */
+/* What the parts of a task share: task.c, task_run.c and task_wait.c. */
 #ifndef MOONSAIL_TASK_INTERNAL_H
 #define MOONSAIL_TASK_INTERNAL_H
 
@@ -43,14 +43,19 @@ struct Tasks {
 
 /* ---- task.c */
 
-/* It runs in the next round of ready tasks. To be called once until then. */
-void task_make_ready(Task *task);
+/* Runs it up to its next wait or its end. */
+void task_run(Task *task);
 
 /* Whether it and all its children have ended. */
 bool task_is_over(const Task *task);
 
 /* [-0, +0, v] raises what a cancelled task raises: return task_raise_cancellation(L) */
 int task_raise_cancellation(lua_State *L);
+
+/* ---- task_run.c */
+
+/* It runs in the next round of ready tasks. To be called once until then. */
+void task_make_ready(Task *task);
 
 /* ---- task_wait.c */
 

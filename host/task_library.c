@@ -1,5 +1,6 @@
 /* host.task as Lua sees it: tasks, sleeping, events, and time limits. Several tasks at once: task_group.c. */
 #include "alarm.h"
+#include "simulation.h"
 #include "task.h"
 #include "task_group.h"
 
@@ -7,6 +8,8 @@
 #include <string.h>
 
 #define EVENT_CLASS "host.Event"
+#define SIMULATION_CLASS "host.Simulation"
+#define SIMULATED_START 1893456000.0 /* 2030-01-01T00:00:00Z: always the same, so that dates are */
 
 static lua_Number check_seconds(lua_State *L, int arg) {
   lua_Number seconds = luaL_checknumber(L, arg);
@@ -120,6 +123,29 @@ static int l_now(lua_State *L) {
 static int l_monotonic(lua_State *L) {
   lua_pushnumber(L, (lua_Number)clock_monotonic_ns(host_of(L)) / 1e9);
   return 1;
+}
+
+/* ---- Simulated time. */
+
+static int l_simulate(lua_State *L) {
+  Host *host = host_of(L);
+  lua_Number start = luaL_optnumber(L, 1, SIMULATED_START);
+  luaL_argcheck(L, start >= 0 && start < 1e12, 1, "seconds since 1970 expected");
+  if (simulation_is_on(host))
+    return luaL_error(L, "time is simulated already; close that simulation first");
+  bool *on = lua_newuserdatauv(L, sizeof *on, 0);
+  *on = true;
+  luaL_setmetatable(L, SIMULATION_CLASS);
+  simulation_begin(host, start);
+  return 1;
+}
+
+static int l_simulation_close(lua_State *L) {
+  bool *on = luaL_checkudata(L, 1, SIMULATION_CLASS);
+  if (*on && host_of(L)->alarms != NULL) /* else the host closes */
+    simulation_end(host_of(L));
+  *on = false;
+  return 0;
 }
 
 /* ---- A time limit. */
@@ -300,6 +326,9 @@ static int l_event_notify(lua_State *L) {
 
 int luaopen_host_task(lua_State *L) {
   static const luaL_Reg event[] = { { "wait", l_event_wait }, { "notify", l_event_notify }, { NULL, NULL } };
+  static const luaL_Reg simulation[] = {
+    { "close", l_simulation_close }, { "__close", l_simulation_close }, { "__gc", l_simulation_close }, { NULL, NULL }
+  };
   static const luaL_Reg methods[] = { { "join", l_join }, { "cancel", l_cancel }, { NULL, NULL } };
   static const luaL_Reg functions[] = {
     { "all", l_all },
@@ -310,6 +339,7 @@ int luaopen_host_task(lua_State *L) {
     { "now", l_now },
     { "race", l_race },
     { "shield", l_shield },
+    { "simulate", l_simulate },
     { "sleep", l_sleep },
     { "spawn", l_spawn },
     { "timeout", l_timeout },
@@ -318,6 +348,7 @@ int luaopen_host_task(lua_State *L) {
     { NULL, NULL },
   };
   host_class(L, EVENT_CLASS, event);
+  host_class(L, SIMULATION_CLASS, simulation);
   luaL_getmetatable(L, "host.Task");
   luaL_newlib(L, methods);
   lua_pushcclosure(L, l_task_index, 1);

@@ -83,6 +83,24 @@ function Event:wait(seconds) end
 
 function Event:notify(...) end
 
+---@class host.Simulation
+local Simulation = {}
+
+---From here on all time is simulated: `now`, `monotonic`, sleeps, every time limit. It stands still while anything can
+---run, and then jumps to what is due next, so hours pass at once and durations come out exactly. Both ends of a
+---connection within this process may take part. While something outside is under way (a child process, a worker thread,
+---another process's server) it goes with the real time. A loop of `task.yield` is something that runs.
+---
+---    local clock <close> = task.simulate()
+---
+---Raises when time is simulated already. Closing it, or its collection, goes back to real time: what is set then keeps
+---what remains of it, and `monotonic` goes on from where it was.
+---@param start? number what `now` begins with, in seconds since 1970; default 2030-01-01T00:00:00Z
+---@return host.Simulation
+function task.simulate(start) end
+
+function Simulation:close() end
+
 ---The wall clock, in seconds since 1970, with a fraction.
 ---@return number
 function task.now() end
