@@ -1,7 +1,9 @@
 --- moonsail engine: serves Buddy's API from a git repository, and runs its pipelines on this machine.
+--- moonsail engine coverage: prints how much of both it supports.
 
 local argparse = require "argparse"
 local errors = require "moonsail.errors"
+local json = require "host.json"
 local report = require "moonsail.cli.report"
 local task = require "host.task"
 local terminal = require "host.terminal"
@@ -15,6 +17,9 @@ local function parser()
   p:option("--state", "The folder of the engine's state. Default: one below $XDG_STATE_HOME."):argname "PATH"
   p:option("--rate-limit", "How many requests a token may send in a minute."):argname "N":default "5000"
     :convert(function(text) return math.tointeger(tonumber(text)) end)
+  p:require_command(false)
+  p:command("coverage", "Prints what the engine supports of buddy.yml and of the API, and what it refuses.")
+    :flag("--json", "As JSON, for programs.")
   return p
 end
 
@@ -54,12 +59,20 @@ local function serve(options)
   task.event():wait(math.huge)
 end
 
+local function print_coverage(as_json)
+  local coverage = require "moonsail.engine.coverage"
+  local sections = coverage.sections()
+  say(as_json and json.encode(sections) or coverage.text(sections))
+  return 0
+end
+
 return function(arguments)
   local ok, options = parser():pparse(arguments)
   if not ok then
     io.stderr:write(("moonsail: %s\n  See: moonsail engine --help\n"):format(options))
     return 2
   end
+  if options.coverage then return print_coverage(options.json) end
   local server = task.spawn(serve, options)
   local _, problem = pcall(server.join, server)
   return report.error(problem)

@@ -184,14 +184,14 @@ end
 ---@return table<string, table> keys of each kind that it reads
 function M.reader(of_action)
   local read
-  local function one(check, node, path)
+  local one = shape.reader("conditions", function(check, node, path)
     local value = read(check, node, path)
     local kind = value and M.kinds[value.trigger_condition]
     local problem = kind and kind.check and kind.check(value)
     if problem then check:fault(node, path, problem) end
     return value
-  end
-  local operands = shape.list_of(function(...) return one(...) end, 1)
+  end)
+  local operands = shape.list_of(one, 1)
   local keys = keys_of_kinds(of_action, operands)
   read = shape.variant("trigger_condition", { trigger_condition = { shape.name, required = true } }, keys,
     "the engine knows no condition %q here; it knows %s")

@@ -41,15 +41,19 @@ local function readers(engine)
   }
 end
 
+---Calls `visit` with every route.
+---@param visit fun(method: string, pattern: string, scope?: string, handler: function)
+function M.each(visit)
+  for _, family in ipairs(FAMILIES) do require("moonsail.engine.routes." .. family).add(visit) end
+end
+
 ---The router of an engine.
 ---@param engine engine.Inside
 function M.of(engine)
   local routes = router.new(readers(engine))
-  for _, family in ipairs(FAMILIES) do
-    require("moonsail.engine.routes." .. family).add(function(method, pattern, scope, handler)
-      routes:add(method, pattern, scope, function(...) return handler(engine, ...) end)
-    end)
-  end
+  M.each(function(method, pattern, scope, handler)
+    routes:add(method, pattern, scope, function(...) return handler(engine, ...) end)
+  end)
   return routes
 end
 
