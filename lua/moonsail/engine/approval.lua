@@ -158,9 +158,10 @@ local function position_of(list, value)
   end
 end
 
-local function check_options(faults, asked, item, path)
-  if not asked.options or position_of(asked.options, item.value) then return end
-  table.insert(faults, ("%s.value: %q is not one of: %s"):format(path, item.value, table.concat(asked.options, ", ")))
+local function check_options(faults, asked, value)
+  if not asked.options or position_of(asked.options, value) then return end
+  table.insert(faults, ("variables: %s cannot be %q, only one of: %s"):format(asked.key,
+    asked.encrypted and mask.MASK or value, table.concat(asked.options, ", ")))
 end
 
 local function keys_of(questions)
@@ -176,20 +177,20 @@ end
 ---@return engine.Variable[] values in the order of the questions
 function M.values(wait, given, faults)
   local by_key, asked_for, values, name = {}, {}, {}, wait.context.action.name
-  for index, item in ipairs(given) do by_key[item.key] = { item = item, path = ("variables[%d]"):format(index) } end
+  for _, item in ipairs(given) do by_key[item.key] = item end
   for index, asked in ipairs(wait.questions) do
     local found = by_key[asked.key]
     asked_for[asked.key] = true
-    if found then check_options(faults, asked, found.item, found.path) end
-    local value = found and found.item.value or asked.default
+    if found then check_options(faults, asked, found.value) end
+    local value = found and found.value or asked.default
     if not value then table.insert(faults, ("variables: action %q asks for %s"):format(name, asked.key)) end
     values[index] = { key = asked.key, value = value,
-      encrypted = asked.encrypted or found and found.item.encrypted or false }
+      encrypted = asked.encrypted or found and found.encrypted or false }
   end
-  for index, item in ipairs(given) do
+  for _, item in ipairs(given) do
     if not asked_for[item.key] then
-      table.insert(faults, ("variables[%d].key: action %q does not ask for %q; it asks for %s"):format(index, name,
-        item.key, #wait.questions > 0 and keys_of(wait.questions) or "nothing"))
+      table.insert(faults, ("variables: action %q does not ask for %q, only for %s"):format(name, item.key,
+        keys_of(wait.questions)))
     end
   end
   return values

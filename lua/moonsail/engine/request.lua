@@ -203,10 +203,13 @@ end
 ---@param faults string[] gets what is found
 ---@param list? engine.Variable[]
 function M.check_variables(faults, list)
-  for index, item in ipairs(list or {}) do
-    local path = ("variables[%d]"):format(index)
-    if item.key:find "[=%z]" then table.insert(faults, path .. ".key: a name cannot hold = or NUL") end
-    if item.value:find "%z" then table.insert(faults, path .. ".value: a value cannot hold NUL") end
+  for _, item in ipairs(list or {}) do
+    if item.key:find "[=%z]" then
+      table.insert(faults, ("variables: the key %q holds = or NUL, which no name can"):format(item.key))
+    end
+    if item.value:find "%z" then
+      table.insert(faults, ("variables: the value of %s holds NUL, which none can"):format(item.key))
+    end
   end
 end
 
