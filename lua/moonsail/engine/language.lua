@@ -179,12 +179,12 @@ M.pipeline = {
   ignore_fail_on_project_status = shape.boolean,
   fail_on_prepare_env_warning = shape.boolean,
   -- Of these the engine has one choice.
-  git_changeset_base = shape.one_of { "LATEST_RUN" },
+  git_changeset_base = { shape.one_of { "LATEST_RUN" }, default = "LATEST_RUN" },
   change_set_base = shape.one_of { "LATEST_RUN" },
-  filesystem_changeset_base = shape.one_of { "DATE_MODIFIED" },
-  cache_scope = shape.one_of { "PIPELINE" },
-  definition_source = shape.one_of { "LOCAL" },
-  git_config_ref = shape.one_of { "NONE" },
+  filesystem_changeset_base = { shape.one_of { "DATE_MODIFIED" }, default = "DATE_MODIFIED" },
+  cache_scope = { shape.one_of { "PIPELINE" }, default = "PIPELINE" },
+  definition_source = { shape.one_of { "LOCAL" }, default = "LOCAL" },
+  git_config_ref = { shape.one_of { "NONE" }, default = "NONE" },
   -- What it cannot do.
   git_config = REMOTE,
   remote_project_name = REMOTE,

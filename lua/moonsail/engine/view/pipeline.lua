@@ -23,8 +23,12 @@ local SHORT_PIPELINE = { "url", "html_url", "id", "identifier", "name", "on", "r
   "disabled_reason", "description_required", "concurrent_pipeline_runs", "always_from_scratch",
   "last_execution_status", "last_execution_revision" }
 local write_pipeline = fragment.object(SHORT_PIPELINE)
-local write_full_pipeline = fragment.object(table.move({ "project", "creator", "actions", "variables" }, 1, 4,
-  #SHORT_PIPELINE + 1, table.move(SHORT_PIPELINE, 1, #SHORT_PIPELINE, 1, {})))
+local OWN = { "trigger_conditions", "auto_clear_cache", "no_skip_to_most_recent", "execution_message_template",
+  "target_site_url", "folder", "git_changeset_base", "filesystem_changeset_base", "cache_scope", "definition_source",
+  "git_config_ref" } -- as the definition has them, in the full view only
+local write_full_pipeline = fragment.object(table.move(OWN, 1, #OWN, #SHORT_PIPELINE + 5,
+  table.move({ "project", "creator", "actions", "variables" }, 1, 4, #SHORT_PIPELINE + 1,
+    table.move(SHORT_PIPELINE, 1, #SHORT_PIPELINE, 1, {}))))
 
 local SHORT_ACTION = { "url", "html_url", "id", "name", "type", "trigger_time", "disabled", "ignore_errors", "timeout",
   "last_execution_status" }
@@ -119,6 +123,7 @@ function View:full_pipeline(pipeline)
   local members, actions = json.decode(self:pipeline(pipeline)), {}
   for name, value in pairs(members) do members[name] = text(value) end
   for position in ipairs(pipeline.actions) do actions[position] = self:action(pipeline, position) end
+  for _, name in ipairs(OWN) do members[name] = text(pipeline[name] == nil and json.null or pipeline[name]) end
   members.actions = fragment.list(actions)
   members.creator = self.repository:member(self.repository.owner)
   members.variables = text(variables_of(pipeline.variables))
