@@ -21,7 +21,6 @@ local M = {}
 ---@field variables engine.Variables
 ---@field stopping boolean it has been cancelled
 ---@field stop host.Event notified at that moment
----@field previous? "SUCCESSFUL"|"FAILED" how the execution before ended
 ---@field failed? engine.ActionExecution the first action that made it fail
 ---@field suppressed? engine.ActionExecution the first action whose failure is ignored
 ---@field passed engine.Variable[] what people have given while it ran: it goes before all other variables
@@ -42,7 +41,6 @@ function M.job(engine, e, pipeline, request)
   return setmetatable({
     execution = e, pipeline = pipeline, request = request, rows = {}, stopping = false, stop = task.event(),
     variables = known, passed = known.passed, waits = {}, dispatcher = engine.dispatcher,
-    previous = facts.outcome_before(engine.sql, e.pipeline, e.number),
     book = engine.book, sql = engine.sql, checkouts = engine.checkouts, project = engine.project, urls = engine.urls,
     owner = engine.repository_view.owner,
     home = engine.home, kill_after = engine.kill_after, report = engine.report,
@@ -73,6 +71,13 @@ function Job:checkout()
   return folder, message
 end
 
+-- Whether the execution before failed. Asked for only when it matters, as it may lie far back.
+function Job:follows_failure()
+  local e = self.execution
+  self.before = self.before or { facts.outcome_before(self.sql, e.pipeline, e.number) }
+  return self.before[1] == "FAILED"
+end
+
 function Job:log(row, action)
   return self.book:log(row, self.variables:secrets(action))
 end
@@ -101,7 +106,7 @@ end
 
 -- Why an action is skipped whose turn it is; nil when it is not.
 function Job:reason_to_skip(action, row)
-  if action.run_only_on_first_failure and self.previous == "FAILED" then
+  if action.run_only_on_first_failure and self:follows_failure() then
     return "Action skipped: the execution before failed, too"
   end
   local unmet = condition.unmet(action.trigger_conditions, facts.of(self, action, row))
@@ -184,7 +189,7 @@ end
 -- What follows the base workflow, in this order, and when. An approval's actions run while it waits.
 local AFTER = {
   { "ON_SUCCESS", function(_, base) return base == "SUCCESSFUL" end },
-  { "ON_BACK_TO_SUCCESS", function(job, base) return base == "SUCCESSFUL" and job.previous == "FAILED" end },
+  { "ON_BACK_TO_SUCCESS", function(job, base) return base == "SUCCESSFUL" and job:follows_failure() end },
   { "ON_FAILURE", function(_, base) return base == "FAILED" end },
   { "ON_WARNING", function(job) return job.suppressed ~= nil end },
   { "ON_TERMINATE", function(job) return job.stopping end },
@@ -195,8 +200,10 @@ function Job:run_actions()
   local status = base
   for _, item in ipairs(AFTER) do
     local when, due = table.unpack(item)
-    local outcome = due(self, base) and self:run_phase(when) or "SUCCESSFUL"
-    if status == "SUCCESSFUL" then status = outcome end
+    if #plan.groups(self.pipeline, when) > 0 and due(self, base) then
+      local outcome = self:run_phase(when)
+      if status == "SUCCESSFUL" then status = outcome end
+    end
   end
   return self.stopping and "TERMINATED" or status
 end
