@@ -144,8 +144,10 @@ describe("engine approval", function()
       local asked = waiting("ask", "WAITING_FOR_VARIABLES")
       local message = refused(asked, "APPLY_VARIABLES", { variables = { { key = "REGION", value = "mars" },
         { key = "OTHER", value = "x" }, { key = "KIND", value = "big" } } })
-      assert.equal('variables: REGION cannot be "mars", only one of: eu, us\nvariables: action "Ask" asks for PASSWORD\n'
-        .. 'variables: action "Ask" does not ask for "OTHER", only for REGION, COUNT, PASSWORD, KIND', message)
+      assert.equal('variables: REGION cannot be "mars", only one of: eu, us\n'
+        .. 'variables: action "Ask" asks for PASSWORD\n'
+        .. 'variables: action "Ask" does not ask for "OTHER", only for REGION, COUNT, PASSWORD, KIND',
+        message)
       assert.matches("APPLY is not possible", refused(asked, "APPLY"))
       assert.equal("WAITING_FOR_VARIABLES", e:again(asked).status)
       change(asked, "APPLY_VARIABLES", { variables = { { key = "PASSWORD", value = "needle-2" } } })
@@ -183,7 +185,8 @@ describe("engine approval", function()
       local ids = {}
       for _, item in ipairs(asked.action_executions) do ids[item.action.name] = item.action.id end
       assert.equal("WAITING_FOR_APPLY", asked.status)
-      assert.matches("SET_VARIABLES is not possible.*: CANCEL, APPLY, APPLY_VARIABLES$", refused(asked, "SET_VARIABLES"))
+      assert.matches("SET_VARIABLES is not possible.*: CANCEL, APPLY, APPLY_VARIABLES$",
+        refused(asked, "SET_VARIABLES"))
       assert.equal(("approve_action_id: several actions wait, say which: %d One, %d Two"):format(ids.One, ids.Two),
         refused(asked, "APPLY"))
       assert.matches("is not an action that waits for this; these do: ",
