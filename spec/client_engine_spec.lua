@@ -196,7 +196,8 @@ describe("the client and the engine", function()
       require("moonsail").project():pipeline("late"):run { branch = "main" }
     ]])
     local began = task.monotonic()
-    local result = moonsail.run(folder.path, { "run", folder.path .. "/recipe.lua" }, { directory = other.path })
+    local result = moonsail.run(folder.path, { "run", folder.path .. "/recipe.lua" }, { directory = other.path,
+      environment = { MOONSAIL_WRITABLE = folder.path } })
     assert.equal(0, result.code)
     assert.is_true(task.monotonic() - began >= 0.2)
     assert.is_truthy(io.open(folder.path .. "/done"))

@@ -96,15 +96,15 @@ describe("engine.definition", function()
     end)
 
     it("of a type that the engine does not run", function()
-      assert.equal("buddy.yml:4: [1].actions[1].type: the engine cannot run actions of type \"DOCKERFILE\"; it runs "
-        .. "BUILD, SLEEP", faults((SMALL:gsub("BUILD", "DOCKERFILE"))))
+      assert.matches("^buddy.yml:4: %[1%].actions%[1%].type: the engine cannot run actions of type \"DOCKERFILE\"; it "
+        .. "runs BUILD, .*SLEEP", faults((SMALL:gsub("BUILD", "DOCKERFILE"))))
     end)
 
     it("of an unknown key, with the nearest right one", function()
       assert.equal("buddy.yml:3: [1].actions[1].execute_commands: is missing\n"
         .. "buddy.yml:5: [1].actions[1].execute_comands: the engine does not know this key, did you mean "
         .. "\"execute_commands\"?", faults((SMALL:gsub("execute_commands", "execute_comands"))))
-      assert.matches("cached_dirs: the engine does not know this key", faults(SMALL .. "    cached_dirs: [/x]\n"))
+      assert.matches("volumes: the engine does not know this key", faults(SMALL .. "    volumes: [/x]\n"))
     end)
 
     it("of two pipelines and of two actions of one name", function()

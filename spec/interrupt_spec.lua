@@ -94,7 +94,8 @@ describe("an interrupt", function()
     - trap 'touch %s/cleaned; exit 1' TERM; touch %s/working; while :; do sleep 0.05 || true; done
 ]]):format(folder.path, folder.path) }
     moonsail.write(folder.path .. "/recipe.lua", "require('moonsail').project():pipeline('slow'):run {}:wait()")
-    local child <close> = spawn({ "run", folder.path .. "/recipe.lua" }, { directory = repository.path })
+    local child <close> = spawn({ "run", folder.path .. "/recipe.lua" }, { directory = repository.path,
+      environment = { MOONSAIL_WRITABLE = folder.path } })
     assert(task.timeout(LIMIT, function()
       while not io.open(folder.path .. "/working") do task.sleep(0.02) end
     end))

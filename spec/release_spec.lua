@@ -10,7 +10,8 @@ describe("release.lua over the demo's repository", function()
   setup(function()
     folder = moonsail.folder()
     local made = assert(process.run { command = { "sh", "-euc",
-      '. scripts/lib/demo_repository.sh; make_demo_repository "$1/hello" "$1/public"', "sh", folder.path } })
+      '. scripts/lib/demo_repository.sh; mkdir "$1/public"; make_demo_repository "$1/hello" "$1/public"', "sh",
+      folder.path } })
     assert.equal("", made.code ~= 0 and made.stderr or "")
   end)
 
@@ -18,7 +19,7 @@ describe("release.lua over the demo's repository", function()
 
   local function release(version)
     return moonsail.run(folder.path, { "run", root .. "/scripts/recipes/release.lua", "--version", version },
-      { directory = folder.path .. "/hello" })
+      { directory = folder.path .. "/hello", environment = { MOONSAIL_WRITABLE = folder.path .. "/public" } })
   end
 
   local function published()

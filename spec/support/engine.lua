@@ -119,6 +119,11 @@ end
 ---@async
 function Engine:again(execution) return self:get(self:path(execution)) end
 
+---The first line of an action's log: where it runs.
+---@param image? string
+---@return string
+function Engine:place(image) return self.engine.inside.isolation:describe(image) end
+
 ---Waits until nothing is queued or running.
 ---@async
 ---@return table execution in full

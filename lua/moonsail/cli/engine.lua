@@ -17,6 +17,10 @@ local function parser()
   p:option("--state", "The folder of the engine's state. Default: one below $XDG_STATE_HOME."):argname "PATH"
   p:option("--rate-limit", "How many requests a token may send in a minute."):argname "N":default "5000"
     :convert(function(text) return math.tointeger(tonumber(text)) end)
+  p:option("--isolation", "Whether bubblewrap isolates the commands of actions. Default: $MOONSAIL_ISOLATION or auto, "
+    .. "which is where it works."):choices { "auto", "on", "off" }
+  p:option("--writable", "A path that isolated commands may write to, too. Default: the list $MOONSAIL_WRITABLE.")
+    :argname "PATH":count "*"
   p:require_command(false)
   p:command("coverage", "Prints what the engine supports of buddy.yml and of the API, and what it refuses.")
     :flag("--json", "As JSON, for programs.")
@@ -47,7 +51,8 @@ local function serve(options)
   check_name(options, "project")
   local engine, problem = require("moonsail.engine").start {
     repository = options.repo, workspace = options.workspace, project = options.project, address = address, port = port,
-    state = options.state, rate_limit = options.rate_limit, log = say,
+    state = options.state, rate_limit = options.rate_limit, isolation = options.isolation,
+    writable = options.writable[1] and options.writable, log = say,
   }
   if not engine then
     errors.raise("usage", "the engine cannot start: " .. problem, "Correct that, and start it again.")

@@ -1,5 +1,6 @@
 --- The folders in which actions run, each with a checkout. A pipeline keeps its folder from one execution to the
 --- next, as its cache: what is not in git stays. Executions that run side by side get a folder of their own.
+local cache = require "moonsail.engine.cache"
 local process = require "host.process"
 
 local M = {}
@@ -7,15 +8,19 @@ local M = {}
 local MAX_STALE = 1000 -- files that are removed one by one; beyond that the whole folder is made anew
 
 ---@class engine.Checkout
+---@field isolation engine.Isolation where commands run in the folders
+---@field cache engine.Cache what else is kept
 local Checkout = {}
 Checkout.__index = Checkout
 
----@param folder string absolute
+---@param state string the engine's folder, absolute
 ---@param sql table<string, host.Statement>
 ---@param project engine.Project
+---@param isolation engine.Isolation
 ---@return engine.Checkout
-function M.new(folder, sql, project)
-  return setmetatable({ folder = folder, sql = sql, project = project }, Checkout)
+function M.new(state, sql, project, isolation)
+  return setmetatable({ folder = state .. "/work", sql = sql, project = project, isolation = isolation,
+    cache = cache.new(state .. "/cache") }, Checkout)
 end
 
 function Checkout:path(pipeline, e)
@@ -90,12 +95,28 @@ end
 function Checkout:prepare(pipeline, e)
   local path = self:path(pipeline, e)
   local before = self.sql.folder:row(path)
-  local fresh = e.refresh == 1 or e.clear_cache == 1 or pipeline.always_from_scratch
+  local clear = e.clear_cache == 1 or pipeline.auto_clear_cache
+  local fresh = e.refresh == 1 or clear or pipeline.always_from_scratch
+  if clear then
+    local ok, message = self.cache:clear(e.pipeline)
+    if not ok then return nil, message end
+  end
   if before and not fresh and before.revision and self:remove_stale(path, before.revision, e.revision)
     and self:write(path, e.revision) then
     return path
   end
-  if before then
+  return self:renew(pipeline, e)
+end
+
+---Makes the folder of an execution anew.
+---@async
+---@param pipeline engine.Pipeline
+---@param e engine.Execution
+---@return string? path
+---@return string? message
+function Checkout:renew(pipeline, e)
+  local path = self:path(pipeline, e)
+  if self.sql.folder:row(path) then
     local ok, message = self:remove(path)
     if not ok then return nil, message end
   end

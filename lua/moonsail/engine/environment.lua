@@ -135,7 +135,8 @@ end
 
 local function last_lines(job, row)
   local count = action_log.length(job.sql, row.id)
-  return table.concat(action_log.read(job.sql, row.id, math.max(count - FAILED_LINES, 0)), "\n")
+  local text = table.concat(action_log.read(job.sql, row.id, math.max(count - FAILED_LINES, 0)), "\n")
+  return (text:gsub("%z", "\u{FFFD}")) -- no variable can hold it
 end
 
 local function copy_of_predefined(job)

@@ -6,6 +6,7 @@ local catalog = require "moonsail.engine.catalog"
 local checkout = require "moonsail.engine.checkout"
 local dispatcher = require "moonsail.engine.dispatcher"
 local execution_view = require "moonsail.engine.view.execution"
+local isolation = require "moonsail.engine.isolation"
 local pipeline_view = require "moonsail.engine.view.pipeline"
 local project = require "moonsail.engine.project"
 local repository_view = require "moonsail.engine.view.repository"
@@ -32,6 +33,8 @@ local M = {}
 ---@field rate_limit? integer requests a minute for each token, default 5000
 ---@field concurrency? integer executions that run at once at most, default 32
 ---@field kill_after? number seconds between SIGTERM and SIGKILL, default 5
+---@field isolation? "auto"|"on"|"off" of the commands of actions; default: see isolation.lua
+---@field writable? string[] paths that isolated commands may write to beside their own; default: see isolation.lua
 
 ---@class engine.Engine
 ---@field endpoint string such as "http://127.0.0.1:4711"
@@ -119,7 +122,7 @@ local function assemble(inside, folder)
   inside.catalog = catalog.open(inside.sql)
   inside.project:use(inside.catalog)
   inside.book = book.open(inside.store, inside.sql, inside.catalog)
-  inside.checkouts = checkout.new(folder .. "/work", inside.sql, inside.project)
+  inside.checkouts = checkout.new(folder, inside.sql, inside.project, inside.isolation)
   inside.home, inside.created = folder .. "/home", created(inside.sql)
 end
 
@@ -153,6 +156,10 @@ local function start(inside, options)
   if not inside.tokens then return nil, message, "EACCES" end
   inside.key, message, code = secret.key(folder .. "/key")
   if not inside.key then return nil, message, code end
+  inside.isolation, message, code = isolation.open {
+    state = folder, mode = options.isolation, writable = options.writable }
+  if not inside.isolation then return nil, message, code end
+  if inside.isolation.problem then inside.report("actions run without isolation: " .. inside.isolation.problem) end
   ok, message, code = open_store(inside, folder)
   if not ok then return nil, message, code end
   assemble(inside, folder)
