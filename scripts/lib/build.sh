@@ -3,7 +3,7 @@
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 build_packages="cmake ninja-build gcc pkg-config liblua5.4-dev lua-cjson-dev libuv1-dev libcurl4-openssl-dev
 libmicrohttpd-dev libsqlite3-dev libgit2-dev libsodium-dev"
-run_packages="lua-cjson lua-yaml lua-argparse lua-rex-pcre2 git ca-certificates"
+run_packages="lua-cjson lua-yaml lua-argparse lua-rex-pcre2 git bubblewrap libarchive-tools ca-certificates"
 
 say() {
   printf '%s\n' "$@" >&2
