@@ -1,4 +1,5 @@
 local condition = require "moonsail.engine.condition"
+local facts_of = require("moonsail.engine.facts").of
 
 local MONDAY = 1704067200 -- 2024-01-01T00:00:00Z
 
@@ -131,5 +132,29 @@ describe("engine.condition", function()
     assert.equal("VAR_IS trigger_variable_key=A trigger_variable_value=1", condition.describe(var("VAR_IS", "A", "1")))
     assert.equal("OR trigger_operands=[ON_CHANGE_AT_PATH trigger_condition_paths=[a, b], ALWAYS]", condition.describe {
       trigger_condition = "OR", trigger_operands = { at("a", "b"), { trigger_condition = "ALWAYS" } } })
+  end)
+end)
+
+describe("engine.facts", function()
+  -- A repository that has two commits, and what an execution between them finds changed.
+  local function changed(from, refresh)
+    local git = { changed_paths = function(_, old)
+      if old == nil then return { added = { "a", "b" }, changed = {}, deleted = {} } end
+      if old == "old" then return { added = { "b" }, changed = { "a" }, deleted = { "c" } } end
+    end }
+    local paths = facts_of({ owner = {}, project = { repository = git },
+      execution = { from_revision = from, revision = "new", refresh = refresh or 0 } }).changed()
+    table.sort(paths)
+    return table.concat(paths, " ")
+  end
+
+  it("has as changed what differs from the execution before, whatever became of it", function()
+    assert.equal("a b c", changed "old")
+  end)
+
+  it("has everything as changed without such a commit, and when all is to be done anew", function()
+    assert.equal("a b", changed())
+    assert.equal("a b", changed "gone")
+    assert.equal("a b", changed("old", 1))
   end)
 end)

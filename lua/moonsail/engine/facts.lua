@@ -16,13 +16,13 @@ function M.outcome_before(sql, pipeline, before)
   return row and row.status
 end
 
--- All paths that differ from the execution before; everything when there is none, or when all is to be done anew.
+-- All paths that differ from the execution before; everything when there is none, when its commit is gone, or when all
+-- is to be done anew.
 local function changed_paths(job)
-  local e, list = job.execution, {}
-  local from = e.refresh ~= 1 and e.from_revision or nil
-  for _, paths in pairs(job.project.repository:changed_paths(from, e.revision) or {}) do
-    table.move(paths, 1, #paths, #list + 1, list)
-  end
+  local e, git, list = job.execution, job.project.repository, {}
+  local changes = e.refresh ~= 1 and e.from_revision and git:changed_paths(e.from_revision, e.revision)
+    or git:changed_paths(nil, e.revision)
+  for _, paths in pairs(changes or {}) do table.move(paths, 1, #paths, #list + 1, list) end
   return list
 end
 
