@@ -1,6 +1,7 @@
 local json = require "host.json"
 local repository = require "spec.support.repository"
 local support = require "spec.support.engine"
+local task = require "host.task"
 
 local BUDDY = [==[
 - pipeline: times
@@ -88,6 +89,20 @@ local BUDDY = [==[
   actions:
   - { action: One, type: SLEEP, sleep_in_sec: 0 }
   - { action: Two, type: SLEEP, sleep_in_sec: 0 }
+- pipeline: hours
+  actions:
+  - action: Morning
+    type: SLEEP
+    sleep_in_sec: 900
+    trigger_conditions: [{ trigger_condition: HOUR, trigger_hours: [9], timezone: UTC }]
+  - action: Again
+    type: SLEEP
+    sleep_in_sec: 900
+    trigger_conditions: [{ trigger_condition: HOUR, trigger_hours: [9] }]
+  - action: Later
+    type: SLEEP
+    sleep_in_sec: 0
+    trigger_conditions: [{ trigger_condition: DATETIME, trigger_days: [2], trigger_hours: [10] }]
 - pipeline: titled
   execution_message_template: "$BUDDY_PIPELINE_NAME of ${BUDDY_RUN_BRANCH} for $WHO, $NOBODY"
   variables: [{ key: WHO, value: you }]
@@ -190,6 +205,17 @@ describe("engine", function()
       assert.equal("S-SSS-", letters(e:finished(e:run "conditions")))
       assert.equal("S-SS--", letters(e:finished(e:run "conditions")))
       assert.equal("S-SSS-", letters(e:finished(e:run("conditions", { refresh = true }))))
+    end)
+
+    it("about the time go by the clock that the engine lives by", function()
+      local tuesday = 1893490200 -- 2030-01-01T09:30:00Z
+      local clock <close> = task.simulate(tuesday) -- luacheck: ignore 211
+      local execution = e:run "hours"
+      assert(task.timeout(7200, e.engine.drain, e.engine))
+      assert.equal("SSS", letters(e:again(execution)))
+      execution = e:run "hours"
+      assert(task.timeout(7200, e.engine.drain, e.engine))
+      assert.equal("--S", letters(e:again(execution)))
     end)
 
     it("of a pipeline skip the execution", function()

@@ -1,5 +1,6 @@
 local repository = require "spec.support.repository"
 local support = require "spec.support.engine"
+local task = require "host.task"
 
 -- Each attempt adds a line to a file; the action succeeds once there are so many.
 local function attempts(enough)
@@ -67,5 +68,14 @@ describe("engine, an action that may be tried again", function()
     assert.equal("TERMINATED", done.status)
     assert.equal("TERMINATED", e:action(done, "Try").status)
     assert.same({ "Attempt 1 of 2 failed: exit status 7" }, notes(e:log(done, "Try")))
+  end)
+
+  it("waits as long between two attempts as it says", function()
+    local clock <close> = task.simulate() -- luacheck: ignore 211
+    local began = task.monotonic()
+    local execution = e:run "patient"
+    assert(task.timeout(1200, e.engine.drain, e.engine))
+    assert.equal("FAILED", e:again(execution).status)
+    assert.is_true(task.monotonic() - began >= 600)
   end)
 end)
