@@ -12,7 +12,7 @@ struct Alarms {
   size_t count;
   size_t capacity;
   uint64_t order;
-  uint64_t armed_ns; /* what the timer is set to; 0 when it is not */
+  uint64_t armed_ns; /* what the timer is set to: UINT64_MAX when it is stopped, 0 when that is not an alarm */
 };
 
 static bool rings_before(const Alarm *a, const Alarm *b) {
@@ -55,26 +55,24 @@ static void remove_at(struct Alarms *alarms, size_t place) {
 
 static void on_timer(uv_timer_t *timer);
 
-void alarms_disarm(Host *host) {
-  struct Alarms *alarms = host->alarms;
-  if (alarms->armed_ns != 0)
-    uv_timer_stop(&alarms->timer);
-  alarms->armed_ns = 0;
-}
-
 void alarms_arm(Host *host) {
   struct Alarms *alarms = host->alarms;
   uint64_t due = alarms_next_ns(host);
-  if (due == UINT64_MAX) {
-    alarms_disarm(host);
-    return;
-  }
   if (due == alarms->armed_ns)
     return;
+  alarms->armed_ns = due;
+  if (due == UINT64_MAX) {
+    uv_timer_stop(&alarms->timer);
+    return;
+  }
   uint64_t now = clock_monotonic_ns(host);
   uv_update_time(&host->loop); /* the timer counts from the loop's idea of now */
   uv_timer_start(&alarms->timer, on_timer, due > now ? (due - now + 999999) / 1000000 : 0, 0);
-  alarms->armed_ns = due;
+}
+
+void alarms_hold(Host *host) {
+  host->alarms->armed_ns = 0;
+  uv_timer_start(&host->alarms->timer, on_timer, UINT64_MAX, 0);
 }
 
 /* Something has changed. */
@@ -149,6 +147,7 @@ bool alarms_open(Host *host) {
   if (alarms == NULL)
     return false;
   alarms->host = host;
+  alarms->armed_ns = UINT64_MAX;
   if (uv_timer_init(&host->loop, &alarms->timer) != 0) {
     free(alarms);
     return false;

@@ -18,7 +18,13 @@ struct Alarm {
 bool alarm_set(Host *host, Alarm *alarm, double seconds, void (*ring)(Host *host, Alarm *alarm));
 void alarm_cancel(Host *host, Alarm *alarm);
 
-/* ---- For the simulation: while the clock stands, the timer is not set. */
+/* ---- For the simulation, while the clock stands. */
+
+/* The timer does not ring for an alarm, it only keeps the loop alive. */
+void alarms_hold(Host *host);
+
+/* The timer rings in real time for what is due next; without an alarm it stops. */
+void alarms_arm(Host *host);
 
 /* When the next one is due; UINT64_MAX when none is set. */
 uint64_t alarms_next_ns(const Host *host);
@@ -28,10 +34,6 @@ void alarms_ring(Host *host);
 
 /* The clock was set forward by this much, and what remains of each alarm must not change. */
 void alarms_shift(Host *host, uint64_t ns);
-
-/* Sets the timer to what is due next, or stops it. */
-void alarms_arm(Host *host);
-void alarms_disarm(Host *host);
 
 bool alarms_open(Host *host);
 void alarms_close(Host *host);

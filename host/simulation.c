@@ -11,8 +11,8 @@
 enum { GRACE_MS = 2 };
 
 void simulation_begin(Host *host, double wall) {
-  alarms_disarm(host);
   alarms_shift(host, clock_stop(host, wall));
+  alarms_hold(host);
 }
 
 void simulation_end(Host *host) {
@@ -25,11 +25,11 @@ static bool is_outside(const Host *host) {
 }
 
 /* Waits for what comes from outside, or for the next alarm. It rings at its time, even if we are late. */
-static bool wait_outside(Host *host) {
+static bool wait_in_real_time(Host *host) {
   uint64_t began = uv_hrtime();
   alarms_arm(host);
   bool alive = uv_run(&host->loop, UV_RUN_ONCE) != 0;
-  alarms_disarm(host);
+  alarms_hold(host);
   uint64_t now = clock_monotonic_ns(host) + (uv_hrtime() - began);
   uint64_t due = alarms_next_ns(host);
   clock_set(host, now < due ? now : due);
@@ -62,18 +62,21 @@ static bool is_quiet(Host *host) {
   return !is_under_way(host) || (!is_readable(host, GRACE_MS) && !look(host));
 }
 
+/* Nothing is left to do here at this moment. */
+static bool pass_time(Host *host) {
+  uint64_t due = alarms_next_ns(host);
+  if (is_outside(host) || due == UINT64_MAX)
+    return wait_in_real_time(host);
+  clock_set(host, due);
+  return true;
+}
+
 bool simulation_turn(Host *host, bool busy) {
   bool alive = true;
   if (busy)
     uv_run(&host->loop, UV_RUN_NOWAIT);
-  else if (is_outside(host))
-    alive = wait_outside(host);
-  else if (!is_quiet(host))
-    return true;
-  else if (alarms_next_ns(host) != UINT64_MAX)
-    clock_set(host, alarms_next_ns(host));
-  else
-    alive = uv_run(&host->loop, UV_RUN_ONCE) != 0;
+  else if (is_quiet(host))
+    alive = pass_time(host);
   alarms_ring(host);
   return alive;
 }
