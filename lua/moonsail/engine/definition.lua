@@ -2,6 +2,7 @@
 --- engine cannot do is refused here, by name and line, rather than skipped when a pipeline runs.
 local condition = require "moonsail.engine.condition"
 local language = require "moonsail.engine.language"
+local run_next_pipeline = require "moonsail.engine.action.run_next_pipeline"
 local shape = require "moonsail.engine.shape"
 local yaml = require "moonsail.engine.yaml"
 
@@ -118,6 +119,8 @@ function M.read(files)
     table.move(texts, 1, #texts, #faults + 1, faults)
   end
   if #faults > 0 then return nil, faults end
+  local circle = run_next_pipeline.circle(pipelines)
+  if circle then return nil, { "pipelines start each other in a circle: " .. circle } end
   return pipelines
 end
 

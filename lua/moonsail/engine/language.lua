@@ -134,6 +134,8 @@ local action = shape.reader("actions", function(check, node, path)
   if value.run_only_on_first_failure and value.trigger_time ~= "ON_FAILURE" then
     check:fault(node, path .. ".run_only_on_first_failure", "goes with trigger_time ON_FAILURE only")
   end
+  local kind = action_types[value.type]
+  if kind and kind.settle then kind.settle(check, node, path, value) end
   if value.run_next_parallel then value.run_next = "IN_SOFT_PARALLEL" end
   value.name, value.action, value.run_next_parallel = value.action, nil, nil
   return value
