@@ -10,7 +10,8 @@ local M = {}
 local Variables = {}
 Variables.__index = Variables
 
----@param engine engine.Inside
+---@param engine engine.Inside its `stored`, if there is one, has the API's variables: `levels(pipeline, action)`, and
+---`change(variable, value)` for one of them that an action has changed
 ---@param pipeline engine.Pipeline
 ---@param request? engine.Variable[] with the values of encrypted ones
 ---@return engine.Variables
