@@ -109,13 +109,13 @@ describe("isolation", function()
         assert.equal("SUCCESSFUL", done.status)
         local output = table.concat(e:log(done, "Build"), "\n")
         assert.matches("\n/nowhere.so\n", output)
-        -- The loader complains of each program that runs under the variable: the shell, and what starts it inside.
+        -- The loader complains of each program that runs under the variable: the shell, and what starts it.
         assert.is_nil(output:find("bwrap", 1, true))
       end)
 
       it("lets a cancelled command clean up", function()
         local running = e:run("run", { variables = { { key = "COMMAND",
-          value = "trap 'sleep 0.1; echo cleaned > ~/cleaned; exit 1' TERM; echo go; while :; do sleep 0.02; done" } } })
+          value = "trap 'sleep .1; echo cleaned > ~/cleaned; exit 1' TERM; echo go; while :; do sleep 0.02; done" } } })
         e:eventually(function() return #e:log(e:until_status(running, "INPROGRESS"), "Build") >= 3 end)
         assert.equal(200, (e:call("PATCH", e:path(running), { operation = "CANCEL" })))
         assert.equal("TERMINATED", e:finished(running).status)

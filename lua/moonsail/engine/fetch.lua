@@ -4,8 +4,8 @@ local shape = require "moonsail.engine.shape"
 
 local M = {}
 
-local TIMEOUT = 30          -- seconds, unless the action has its own
-local SHOWN = 2048          -- bytes of an answer that are logged
+local TIMEOUT = 30 -- seconds, unless the action has its own
+local SHOWN = 2048 -- bytes of an answer that are logged
 local MAX_BYTES = 16 * 1024 * 1024
 local DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -86,7 +86,7 @@ function M.send(context, request)
     headers = headers_of(context),
     body = request.body and context:expand(request.body),
     redirects = request.redirects,
-    timeout = action.timeout or TIMEOUT,
+    timeout = action.timeout and action.timeout + 1 or TIMEOUT, -- its own ends it first: see bounded.lua
     max_bytes = MAX_BYTES,
   })
   if not valid then return nil, tostring(response):match "%((.*)%)" or tostring(response) end
