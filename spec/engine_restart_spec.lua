@@ -5,6 +5,14 @@ local repository = require "spec.support.repository"
 local support = require "spec.support.engine"
 
 local BUDDY = [[
+- pipeline: scatter
+  actions:
+  - action: Scatter
+    type: BUILD
+    execute_commands:
+    - sh -c 'echo $$ >"$FOLDER/grouped.new"; mv "$FOLDER/grouped.new" "$FOLDER/grouped"; exec sleep 60' &
+    - setsid sh -c 'echo $$ >"$FOLDER/apart.new"; mv "$FOLDER/apart.new" "$FOLDER/apart"; exec sleep 60' &
+    - kill -9 $$
 - pipeline: slow
   actions:
   - action: Before
@@ -52,6 +60,22 @@ describe("engine", function()
     return support.start(repo, { state = folder.path .. "/state", kill_after = 0.1, isolation = "off" })
   end
 
+  local function start_child()
+    local child = assert(process.spawn {
+      command = { moonsail.path, "eval", CHILD:format(repo.path, folder.path .. "/state") },
+    })
+    local output = ""
+    while not output:find "\n" do output = output .. assert(child:read()) end
+    local endpoint, token = output:match "^(%S+)\t(%S+)"
+    local function kill()
+      child:kill "SIGKILL"
+      child:wait()
+    end
+    return setmetatable({ client = support.client(endpoint, token), kill = kill }, { __close = function()
+      child:close()
+    end })
+  end
+
   -- One that runs, one that is queued, and one that is queued with an encrypted variable.
   local function fill(e)
     local forever = { { key = "PID", value = folder.path .. "/pid" } }
@@ -90,24 +114,41 @@ describe("engine", function()
   end)
 
   it("goes on after kill -9, with the same ids", function()
-    local child <close> = assert(process.spawn {
-      command = { moonsail.path, "eval", CHILD:format(repo.path, folder.path .. "/state") },
-    })
-    local output = ""
-    while not output:find "\n" do output = output .. assert(child:read()) end
-    local endpoint, token = output:match "^(%S+)\t(%S+)"
-    local client = support.client(endpoint, token)
+    local child <close> = start_child()
+    local client = child.client
     local running, queued, secret = fill(client)
     local sleeper = folder.path .. "/pid"
     client:eventually(function() return io.open(sleeper) end):close()
     local pid = io.open(sleeper):read "l"
-    child:kill "SIGKILL"
-    child:wait()
+    child:kill()
     assert.is_true(alive(pid))
     local e <close> = start()
     client:eventually(function() return not alive(pid) end)
-    assert.equal(token, e.token)
+    assert.equal(client.token, e.token)
     check(e, running, queued, secret)
+  end)
+
+  -- The engine dies while it still reads what the group without a leader prints.
+  it("leaves no process over after kill -9, neither in a group without its leader nor in one of its own", function()
+    local child <close> = start_child()
+    local client = child.client
+    local here = folder.path
+    client:until_status(client:run("scatter", { variables = { { key = "FOLDER", value = here } } }), "INPROGRESS")
+    local pids = {}
+    for _, name in ipairs { "grouped", "apart" } do
+      local path = ("%s/%s"):format(here, name)
+      client:eventually(function()
+        local file <close> = io.open(path)
+        pids[name] = file and file:read "n"
+        return pids[name]
+      end)
+      assert.is_true(alive(pids[name]))
+    end
+    child:kill()
+    local e <close> = start()
+    assert.is_false(alive(pids.grouped))
+    assert.is_false(alive(pids.apart))
+    e:finished(e:get(e:executions "scatter").executions[1])
   end)
 
   it("keeps showing executions whose commits are gone", function()

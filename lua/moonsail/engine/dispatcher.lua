@@ -1,6 +1,7 @@
 --- Which execution runs when: from the book, when its time has come, through the queue to the runner. Also cancels,
 --- and settles what an earlier life of the engine left behind.
 local json = require "host.json"
+local orphan = require "moonsail.engine.orphan"
 local queue = require "moonsail.engine.queue"
 local runner = require "moonsail.engine.runner"
 local task = require "host.task"
@@ -157,6 +158,7 @@ function Dispatcher:take_over()
       table.insert(interrupted, e)
     end
   end
+  if #interrupted > 0 then orphan.sweep(self.engine.urls.seed) end
   for _, e in ipairs(interrupted) do
     self:give_up(self.engine.book:execution(e.pipeline, e.number), INTERRUPTED)
   end
