@@ -268,11 +268,13 @@ function Job:give_up(reason)
     self.book:start(e)
     self.rows = self.book:add_actions(e, plan.of(self.pipeline, e))
   end
-  for _, row in ipairs(current(self.rows)) do
+  local blamed = current(self.rows)
+  for _, row in ipairs(blamed) do
     if row.process then orphan.finish(row.process) end
     self:log(row):note(reason)
     self.book:finish_action(row, status, reason)
   end
+  if #blamed == 0 then self:log(self.rows[#self.rows]):note(reason) end -- all had ended, only not the whole
   self:end_others "NOT_EXECUTED"
   self.checkouts:release(self.pipeline, e)
   self.book:finish(e, status)
