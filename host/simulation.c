@@ -41,8 +41,10 @@ static bool is_readable(Host *host, int timeout_ms) {
   return poll(&loop, 1, timeout_ms) > 0;
 }
 
-static bool look(Host *host) {
-  uv_run(&host->loop, UV_RUN_NOWAIT);
+/* Whether some of so many turns gives us something to do. */
+static bool look(Host *host, int turns) {
+  while (turns-- > 0 && !task_is_any_due(host))
+    uv_run(&host->loop, UV_RUN_NOWAIT);
   return task_is_any_due(host);
 }
 
@@ -54,12 +56,11 @@ static bool is_under_way(Host *host) {
   return sent && http_count_inside(host) > server_count_owed(host);
 }
 
-/* Whether nothing more happens by itself. The first look also tells the kernel what the callbacks want to know, the
- * second one sees that. */
+/* Whether nothing more happens by itself. What the callbacks of one turn ask of the kernel, the next one sees. */
 static bool is_quiet(Host *host) {
-  if (look(host) || look(host) || is_readable(host, 0))
+  if (look(host, 2) || is_readable(host, 0))
     return false;
-  return !is_under_way(host) || (!is_readable(host, GRACE_MS) && !look(host));
+  return !is_under_way(host) || (!is_readable(host, GRACE_MS) && !look(host, 1));
 }
 
 /* Nothing is left to do here at this moment. */
