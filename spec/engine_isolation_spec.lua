@@ -3,7 +3,6 @@ local moonsail = require "spec.support.moonsail"
 local process = require "host.process"
 local repository = require "spec.support.repository"
 local support = require "spec.support.engine"
-local task = require "host.task"
 
 -- A pipeline whose one command is a variable of the request.
 local BUDDY = [[
@@ -168,12 +167,5 @@ describe("isolation", function()
     local ok, message = pcall(support.start, repo, { writable = { "here" } })
     assert.is_false(ok)
     assert.matches("only as an absolute path", message)
-  end)
-
-  it("takes little time", function()
-    local started = task.monotonic()
-    local folder <close> = repository.folder()
-    isolation.open { state = folder.path, mode = "auto" }
-    assert.is_true(task.monotonic() - started < 1)
   end)
 end)

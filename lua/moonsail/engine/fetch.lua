@@ -1,5 +1,6 @@
 --- The HTTP requests of actions: from what buddy.yml says to an answer, told in the action's log.
 local http = require "host.http"
+local json = require "host.json"
 local shape = require "moonsail.engine.shape"
 
 local M = {}
@@ -24,7 +25,7 @@ M.keys = {
   headers = { shape.list_of(shape.reader("headers", shape.map {
     name = { shape.name, required = true },
     value = { M.readable, required = true },
-  })), default = {} },
+  })), default = json.list {} },
   login = shape.text,
   password = M.readable,
 }

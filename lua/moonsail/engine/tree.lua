@@ -3,6 +3,7 @@
 --- name at any depth; either also for what lies below. `*` matches any characters. No path leads out of the checkout,
 --- also not through symbolic links, which themselves are taken as links.
 local command = require "moonsail.engine.command"
+local json = require "host.json"
 local paths = require "moonsail.engine.paths"
 local shape = require "moonsail.engine.shape"
 
@@ -10,8 +11,8 @@ local M = {}
 
 ---The keys of a choice.
 M.keys = {
-  deployment_excludes = { shape.list_of(paths.inside), default = {} },
-  deployment_includes = { shape.list_of(paths.inside), default = {} },
+  deployment_excludes = { shape.list_of(paths.inside), default = json.list {} },
+  deployment_includes = { shape.list_of(paths.inside), default = json.list {} },
 }
 
 -- What each script begins with, in the checkout. `chosen FOLDER SKIP WORD...` prints the paths below the folder, each

@@ -1,5 +1,6 @@
 --- BUILD: runs commands in one shell, in the checkout of the execution's revision, as a process group of its own.
 --- They run on this machine: the image that Buddy would run them in is only mentioned in the log.
+local json = require "host.json"
 local paths = require "moonsail.engine.paths"
 local script = require "moonsail.engine.script"
 local shape = require "moonsail.engine.shape"
@@ -10,13 +11,13 @@ local NO_DOCKER = shape.refused "the commands run on this machine, not in a cont
 
 M.keys = {
   execute_commands = { shape.list_of(shape.text, 1), required = true },
-  setup_commands = { shape.list_of(shape.text), default = {} },
+  setup_commands = { shape.list_of(shape.text), default = json.list {} },
   docker_image_name = shape.name,
   docker_image_tag = shape.name,
   shell = { shape.one_of { "SH", "BASH" }, default = "SH" },
   working_directory = paths.inside,
   execute_every_command = { shape.boolean, default = false },
-  cached_dirs = { shape.list_of(paths.cached), default = {} },
+  cached_dirs = { shape.list_of(paths.cached), default = json.list {} },
   services = NO_DOCKER,
   main_service_name = NO_DOCKER,
   volume_mappings = NO_DOCKER,
