@@ -16,6 +16,7 @@ local secret = require "host.secret"
 local server = require "host.server"
 local state = require "moonsail.engine.state"
 local store = require "host.store"
+local stored_variables = require "moonsail.engine.stored_variables"
 local task = require "host.task"
 local token = require "moonsail.engine.token"
 local urls = require "moonsail.engine.urls"
@@ -54,6 +55,7 @@ Engine.__name = "moonsail.Engine"
 ---@field urls engine.Urls
 ---@field dispatcher engine.Dispatcher
 ---@field key host.Key for what is encrypted in the store
+---@field stored engine.StoredVariables
 ---@field report fun(line: string) for people
 local Inside = {}
 Inside.__index = Inside
@@ -122,6 +124,7 @@ local function assemble(inside, folder)
   inside.catalog = catalog.open(inside.sql)
   inside.project:use(inside.catalog)
   inside.book = book.open(inside.store, inside.sql, inside.catalog)
+  inside.stored = stored_variables.open(inside.sql, inside.key, inside.report)
   inside.checkouts = checkout.new(folder, inside.sql, inside.project, inside.isolation)
   inside.home, inside.created = folder .. "/home", created(inside.sql)
 end

@@ -100,6 +100,18 @@ create table if not exists kept_variable (  -- settable ones of buddy.yml that a
   sealed text,                              -- see host.secret
   primary key (level, owner, key)) without rowid;
 
+create table if not exists variable (       -- those of the API, see stored_variables.lua
+  id integer primary key autoincrement,     -- an id is never given twice
+  level text not null,
+  owner integer not null,
+  key text not null,
+  value text,                               -- null when it is encrypted
+  sealed text,                              -- see host.secret
+  settable integer not null,
+  run_only_settable integer not null,
+  description text not null,
+  unique (level, owner, key));
+
 create table if not exists folder (
   path text primary key,
   revision text) without rowid;             -- null while it is being checked out
@@ -173,6 +185,17 @@ local STATEMENTS = {
 
   kept_variable = "select value, sealed from kept_variable where level = ? and owner = ? and key = ?",
   keep_variable = "insert or replace into kept_variable (level, owner, key, value, sealed) values (?, ?, ?, ?, ?)",
+
+  variables = "select * from variable where level = ? and owner = ? order by key",
+  variable = "select * from variable where id = ?",
+  variable_named = "select id from variable where level = ? and owner = ? and key = ?",
+  add_variable = [[
+    insert into variable (level, owner, key, value, sealed, settable, run_only_settable, description)
+    values (?, ?, ?, ?, ?, ?, ?, ?)]],
+  update_variable = [[
+    update variable set key = ?2, value = ?3, sealed = ?4, settable = ?5, run_only_settable = ?6, description = ?7
+    where id = ?1]],
+  remove_variable = "delete from variable where id = ?",
 
   folder = "select revision from folder where path = ?",
   set_folder = "insert or replace into folder (path, revision) values (?, ?)",

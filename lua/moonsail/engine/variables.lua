@@ -115,8 +115,10 @@ end
 -- Changes a variable for good, or one of `run_only_settable` until the execution ends.
 function Variables:change(settable, value)
   local scope, variable = settable.scope, settable.variable
-  if scope.stored then
+  if scope.stored and variable.settable then
     self.stored:change(variable, value)
+  elseif scope.stored then
+    table.insert(self.passed, { key = variable.key, value = value, encrypted = variable.encrypted })
   elseif variable.settable then
     local sealed = variable.encrypted and self.key:seal(value) or nil
     self.sql.keep_variable:run(scope.level, scope.owner, variable.key, not sealed and value or nil, sealed)
