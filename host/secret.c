@@ -58,6 +58,8 @@ static const Sodium *load_sodium(lua_State *L) {
 
 /* ---- The key's file. These return 0 or an errno. */
 
+enum { REFUSED = -1 }; /* what is there is not a key's file, or not for us alone */
+
 static int close_file(int fd, int err) {
   return close(fd) == 0 || err != 0 ? err : errno;
 }
@@ -91,9 +93,14 @@ static int read_key(int fd, const Key *key, struct stat *status) {
   if (fstat(fd, status) != 0)
     return errno;
   if (!S_ISREG(status->st_mode) || (status->st_mode & (S_IRWXG | S_IRWXO)) != 0 || status->st_size != KEY_SIZE)
-    return EBADF;
+    return REFUSED;
   ssize_t count = read(fd, key->bytes, KEY_SIZE);
   return count < 0 ? errno : count == KEY_SIZE ? 0 : EIO;
+}
+
+static int load_file(const Key *key, const char *path, struct stat *status) {
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  return fd < 0 ? errno : close_file(fd, read_key(fd, key, status));
 }
 
 /* ---- secret.key */
@@ -119,14 +126,26 @@ static int make_key(lua_State *L, const Key *key) {
   const char *path = lua_tostring(L, 1);
   const char *slash = strrchr(path, '/');
   const char *folder = slash == NULL ? "." : lua_pushlstring(L, path, (size_t)(slash - path) + 1);
-  size_t length = strlen(path);
-  char *temporary = lua_newuserdatauv(L, length + sizeof ".XXXXXX", 0);
-  memcpy(temporary, path, length);
-  memcpy(temporary + length, ".XXXXXX", sizeof ".XXXXXX");
+  lua_pushfstring(L, "%s.XXXXXX", path);
+  size_t size = lua_rawlen(L, -1) + 1;
+  char *temporary = lua_newuserdatauv(L, size, 0);
+  memcpy(temporary, lua_tostring(L, -2), size);
   key->sodium->randombytes_buf(key->bytes, KEY_SIZE);
   int err = make_file(key, path, temporary, folder);
   lua_settop(L, 2);
   return err;
+}
+
+/* [-0, +1, m] A key whose bytes are not known yet. */
+static Key *new_key(lua_State *L, const Sodium *sodium) {
+  Key *key = lua_newuserdatauv(L, sizeof *key, 1);
+  key->sodium = sodium;
+  key->bytes = NULL;
+  luaL_setmetatable(L, KEY_CLASS);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_setiuservalue(L, -2, 1);
+  key->bytes = sodium->sodium_malloc(KEY_SIZE);
+  return key;
 }
 
 static int l_key(lua_State *L) {
@@ -137,27 +156,14 @@ static int l_key(lua_State *L) {
   const Sodium *sodium = load_sodium(L);
   if (sodium == NULL)
     return 3;
-  Key *key = lua_newuserdatauv(L, sizeof *key, 1);
-  key->sodium = sodium;
-  key->bytes = NULL;
-  luaL_setmetatable(L, KEY_CLASS);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_setiuservalue(L, 2, 1);
-  key->bytes = sodium->sodium_malloc(KEY_SIZE);
-  if (key->bytes == NULL)
-    return fail_errno(L, ENOMEM, path);
-
-  int err = 0;
-  if (access(path, F_OK) != 0 && errno == ENOENT)
+  Key *key = new_key(L, sodium);
+  int err = key->bytes == NULL ? ENOMEM : 0;
+  if (err == 0 && access(path, F_OK) != 0 && errno == ENOENT)
     err = make_key(L, key);
-  if (err != 0 && err != EEXIST)
-    return fail_errno(L, err, path);
-  struct stat status;
-  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  err = fd < 0 ? errno : read_key(fd, key, &status);
-  if (fd >= 0)
-    close(fd);
-  if (err == EBADF)
+  struct stat status = { 0 };
+  if (err == 0 || err == EEXIST)
+    err = load_file(key, path, &status);
+  if (err == REFUSED)
     return fail_refused(L, path, &status);
   if (err != 0)
     return fail_errno(L, err, path);

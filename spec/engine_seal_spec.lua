@@ -21,6 +21,10 @@ local BUDDY = [[
   actions:
   - { action: Ask, type: WAIT_FOR_VARIABLES, variables: [ { key: PASS, encrypted: true } ] }
   - { action: Print, type: BUILD, execute_commands: [ 'echo "given $PASS"' ] }
+- pipeline: tell
+  execution_message_template: "with $PASS"
+  actions:
+  - { action: Next, type: RUN_NEXT_PIPELINE, pipeline: slow, revision: SPECIFIC, specific_revision: "$PASS" }
 - pipeline: slow
   actions: [ { action: Sleep, type: SLEEP, sleep_in_sec: 600 } ]
 ]]
@@ -89,6 +93,14 @@ describe("engine sealing", function()
     local done = e:finished(asked)
     assert.matches("given ••••", table.concat(e:log(done, "Print"), "\n"), 1, true)
     assert.same({ { key = "PASS", value = "••••" } }, e:action(done, "Ask").passed_variables)
+    assert.equal("", files_with(NEEDLE))
+  end)
+
+  it("masks them where they get into comments and messages", function()
+    local e <close> = start()
+    local failed = e:finished(e:run("tell", { variables = secret }))
+    assert.equal("with ••••", failed.comment)
+    assert.matches('no commit "••••"', e:action(failed, "Next").error_message, 1, true)
     assert.equal("", files_with(NEEDLE))
   end)
 

@@ -71,11 +71,18 @@ function Log:write(chunk)
   end
 end
 
+---A text as the log would show it.
+---@param text string
+---@return string
+function Log:masked(text)
+  return mask.new(self.mask.values):feed(text, true)
+end
+
 ---A line of the engine's own.
 ---@param line string
 function Log:note(line)
   self:flush()
-  self:append(mask.new(self.mask.values):feed(line, true))
+  self:append(self:masked(line))
 end
 
 ---Writes what was held back.

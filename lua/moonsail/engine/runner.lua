@@ -6,6 +6,7 @@ local context = require "moonsail.engine.context"
 local environment = require "moonsail.engine.environment"
 local facts = require "moonsail.engine.facts"
 local json = require "host.json"
+local mask = require "moonsail.engine.mask"
 local orphan = require "moonsail.engine.orphan"
 local plan = require "moonsail.engine.plan"
 local task = require "host.task"
@@ -141,6 +142,7 @@ function Job:run_action(position)
   self.book:start_action(row)
   local log = self:log(row, action)
   local status, message = perform_with_retries(context.new(self, action, row, log))
+  message = message and log:masked(message)
   if status == "FAILED" then
     if message then log:note(message) end
     log:note "Action failed: see logs above for details"
@@ -214,7 +216,8 @@ end
 function Job:add_comment()
   local e, template = self.execution, self.pipeline.execution_message_template
   if not template or e.comment ~= "" then return end
-  self.book:comment(e, environment.expand(template, environment.of_pipeline(self)))
+  local text = environment.expand(template, environment.of_pipeline(self))
+  self.book:comment(e, mask.new(self.variables:secrets()):feed(text, true))
 end
 
 function Job:end_others(status)
