@@ -100,7 +100,7 @@ describe("engine sealing", function()
     local e <close> = start()
     local failed = e:finished(e:run("tell", { variables = secret }))
     assert.equal("with ••••", failed.comment)
-    assert.matches('no commit "••••"', e:action(failed, "Next").error_message, 1, true)
+    assert.matches('found string "••••"', e:action(failed, "Next").error_message, 1, true)
     assert.equal("", files_with(NEEDLE))
   end)
 
