@@ -130,6 +130,14 @@ describe("engine approval", function()
   end)
 
   describe("WAIT_FOR_VARIABLES", function()
+    it("shows what it is going to ask for", function()
+      local pipeline = e:executions "ask":gsub("/executions$", "")
+      local action = e:get(pipeline .. "/actions").actions[1]
+      local asked = e:get(e:path(action)).variables
+      assert.same({ "REGION", "eu\nus" }, { asked[1].key, asked[1].defaults })
+      assert.same({ "PASSWORD", true, json.null }, { asked[3].key, asked[3].encrypted, asked[3].value })
+    end)
+
     it("hands values to the actions that follow", function()
       local asked = waiting("ask", "WAITING_FOR_VARIABLES")
       change(asked, "APPLY_VARIABLES", { variables = GIVEN })

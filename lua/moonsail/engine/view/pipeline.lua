@@ -38,8 +38,9 @@ local function variables_of(variables)
   local list = json.list {}
   for index, variable in ipairs(variables) do
     local encrypted = variable.encrypted or false
-    list[index] = { key = variable.key, value = encrypted and json.null or variable.value, type = variable.type,
-      encrypted = encrypted, settable = variable.settable or false, description = variable.description or json.null }
+    list[index] = { key = variable.key, value = not encrypted and variable.value or json.null, type = variable.type,
+      encrypted = encrypted, settable = variable.settable or false, description = variable.description or json.null,
+      defaults = variable.defaults } -- of those that an action asks for
   end
   return list
 end
