@@ -113,6 +113,7 @@ static void count_open(uv_handle_t *handle, void *count) {
 
 bool host_close(Host *host) {
   server_close(host);
+  sockets_close(host);
   process_close(host);
   repository_close(host);
   store_close(host);

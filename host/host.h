@@ -44,6 +44,7 @@ struct Host {
   struct Stores *stores;       /* store.c; NULL until the first store is opened */
   struct Listening *listening; /* listening.c */
   struct Servers *servers;     /* server.c; NULL until the first listen */
+  struct Sockets *sockets;     /* socket.c; NULL until the first connect or listen */
   struct Processes *processes; /* process.c; NULL until the first spawn */
 };
 
@@ -82,6 +83,7 @@ int luaopen_host_process(lua_State *L);
 int luaopen_host_repository(lua_State *L);
 int luaopen_host_secret(lua_State *L);
 int luaopen_host_server(lua_State *L);
+int luaopen_host_socket(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 int luaopen_host_terminal(lua_State *L);
@@ -92,6 +94,7 @@ void http_close(Host *host);
 void process_close(Host *host);
 void repository_close(Host *host);
 void server_close(Host *host);
+void sockets_close(Host *host);
 void store_close(Host *host);
 
 /* Whether something of theirs is under way outside of this process: a child, a worker's thread, an exchange with a
@@ -99,6 +102,7 @@ void store_close(Host *host);
 bool http_is_outside(const Host *host);
 bool process_is_outside(const Host *host);
 bool repository_is_outside(const Host *host);
+bool socket_is_outside(const Host *host);
 
 /* How many requests are under way to servers of this process, and how many answers their handlers still owe. */
 int http_count_inside(const Host *host);

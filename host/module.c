@@ -15,6 +15,7 @@ static const luaL_Reg primitives[] = {
   { "host.repository", luaopen_host_repository },
   { "host.secret", luaopen_host_secret },
   { "host.server", luaopen_host_server },
+  { "host.socket", luaopen_host_socket },
   { "host.store", luaopen_host_store },
   { "host.task", luaopen_host_task },
   { "host.terminal", luaopen_host_terminal },

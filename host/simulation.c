@@ -21,7 +21,7 @@ void simulation_end(Host *host) {
 }
 
 static bool is_outside(const Host *host) {
-  return process_is_outside(host) || repository_is_outside(host) || http_is_outside(host);
+  return process_is_outside(host) || repository_is_outside(host) || http_is_outside(host) || socket_is_outside(host);
 }
 
 /* Waits for what comes from outside, or for the next alarm. It rings at its time, even if we are late. */
