@@ -13,6 +13,8 @@ local BUDDY = [[
     - sh -c 'echo $$ >"$FOLDER/grouped.new"; mv "$FOLDER/grouped.new" "$FOLDER/grouped"; exec sleep 60' &
     - setsid sh -c 'echo $$ >"$FOLDER/apart.new"; mv "$FOLDER/apart.new" "$FOLDER/apart"; exec sleep 60' &
     - kill -9 $$
+- pipeline: ask
+  actions: [ { action: Ask, type: WAIT_FOR_APPLY } ]
 - pipeline: slow
   actions:
   - action: Before
@@ -111,6 +113,17 @@ describe("engine", function()
     before:close()
     local e <close> = start()
     check(e, running, queued, secret)
+  end)
+
+  it("fails what waited for people", function()
+    local before = start()
+    local asked = before:until_status(before:run "ask", "WAITING_FOR_APPLY")
+    before:close()
+    local e <close> = start()
+    local ended = e:get(e:path(asked))
+    assert.equal("FAILED", ended.status)
+    assert.equal("The engine stopped while this execution ran", e:action(ended, "Ask").error_message)
+    assert.equal(0, e.engine:busy())
   end)
 
   it("goes on after kill -9, with the same ids", function()
