@@ -12,6 +12,7 @@ return {
   RUN_NEXT_PIPELINE = require "moonsail.engine.action.run_next_pipeline",
   SET_VARIABLES = require "moonsail.engine.action.set_variables",
   SLEEP = require "moonsail.engine.action.sleep",
+  TCP = require "moonsail.engine.action.tcp",
   WAIT_FOR_APPLY = require "moonsail.engine.action.wait_for_apply",
   WAIT_FOR_VARIABLES = require "moonsail.engine.action.wait_for_variables",
   WEB = require "moonsail.engine.action.web",
