@@ -111,12 +111,12 @@ static int fail_errno(lua_State *L, int err, const char *path) {
 
 static int fail_refused(lua_State *L, const char *path, const struct stat *status) {
   if (!S_ISREG(status->st_mode))
-    return host_fail(L, "EINVAL", "the key %s is not a file\nmove it away, or choose another folder", path);
+    return host_fail(L, "EINVAL", "the key %s is not a file; move it away, or choose another folder", path);
   if ((status->st_mode & (S_IRWXG | S_IRWXO)) != 0)
-    return host_fail(L, "EACCES", "the key %s can be read by others: its mode is %04o\nchmod 600 %s", path,
+    return host_fail(L, "EACCES", "the key %s can be read by others: its mode is %04o; chmod 600 %s", path,
                      status->st_mode & 07777U, path);
   return host_fail(L, "EINVAL",
-                   "the key %s holds %lld bytes and not %d\nbring it back from a backup: what it has sealed cannot be "
+                   "the key %s holds %lld bytes and not %d; bring it back from a backup: what it has sealed cannot be "
                    "read without it",
                    path, (long long)status->st_size, KEY_SIZE);
 }

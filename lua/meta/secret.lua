@@ -8,7 +8,7 @@ local secret = {}
 local Key = {}
 
 ---Loads the key of a file; makes the file, mode 0600, with a new key when there is none. A file that others can read,
----of another size, or a symbolic link is refused. The message may have a second line: what to do about it.
+---of another size, or a symbolic link is refused, and the message says what to do about it.
 ---@param path string
 ---@return host.Key?
 ---@return string? message
