@@ -62,9 +62,9 @@ end
 function Api:answer(request)
   local token, found = self.tokens:of(request), {}
   local window = self:count(token)
-  local ok, body = pcall(perform, self, request, token, window, found)
+  local ok, body, status = pcall(perform, self, request, token, window, found)
   local headers = self:headers(window, token, found.scope)
-  if ok then return { status = 200, headers = headers, body = body } end
+  if ok then return { status = status or 200, headers = headers, body = body } end
   if not refusal.is(body) then error(body, 0) end
   for name, value in pairs(body.headers) do headers[name] = value end
   return { status = body.status, headers = headers, body = refusal.body(body.messages) }

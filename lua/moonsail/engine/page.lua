@@ -39,4 +39,13 @@ function M.slice(query, items)
   return table.move(items, (page - 1) * per_page + 1, math.min(page * per_page, #items), 1, {})
 end
 
+---The same for lists that are whole unless a page is asked for.
+---@generic T
+---@param query table<string, string>
+---@param items T[]
+---@return T[]
+function M.slice_if_asked(query, items)
+  return (query.page or query.per_page) and M.slice(query, items) or items
+end
+
 return M

@@ -21,7 +21,7 @@ end
 ---@param method string
 ---@param pattern string
 ---@param scope? string
----@param handler fun(at: table, request: host.server.Request): string
+---@param handler fun(at: table, request: host.server.Request): string?, integer? body and status, default 200
 function Router:add(method, pattern, scope, handler)
   local node = self.root
   for segment in pattern:gmatch "[^/]+" do

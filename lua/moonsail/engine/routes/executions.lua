@@ -1,5 +1,6 @@
 --- Methods of executions: run, list, get, change, and the logs of their actions.
 local action_log = require "moonsail.engine.log"
+local durable = require "moonsail.engine.durable"
 local fragment = require "moonsail.engine.fragment"
 local json = require "host.json"
 local operation = require "moonsail.engine.operation"
@@ -14,11 +15,6 @@ local PIPELINE = "/workspaces/:workspace/projects/:project/pipelines/:pipeline"
 local function found_execution(engine, at)
   return engine.book:execution(at.pipeline.id, at.execution)
     or refusal.raise(404, ("Pipeline %d has no execution %d"):format(at.pipeline.id, at.execution))
-end
-
-local function durable(engine)
-  local ok, message = engine.book:durable()
-  if not ok then refusal.raise(500, "The engine cannot write its state: " .. message) end
 end
 
 local function run(engine, at, request)

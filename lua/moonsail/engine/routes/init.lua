@@ -4,7 +4,7 @@ local router = require "moonsail.engine.router"
 
 local M = {}
 
-local FAMILIES = { "account", "executions", "pipelines", "repository" }
+local FAMILIES = { "account", "executions", "pipelines", "repository", "variables" }
 
 local function integer(text)
   return text:find "^[1-9]%d*$" and #text <= 15 and tonumber(text) or nil
@@ -35,6 +35,7 @@ local function readers(engine)
     execution = integer,
     action = integer,
     number = integer,
+    variable = integer,
     action_execution = function(text) return text:find "^%x+$" and #text == 24 and text or nil end,
     name = some,
     revision = some,
