@@ -1,10 +1,11 @@
-/* Dates of a request: in UTC, to the millisecond, and yet to come. */
+/* Dates of a request: in UTC, to the millisecond, and yet to come; or as long from now as "3h10m" says. */
 #include "execution_check.h"
 
 #include "alarm.h"
 #include "host.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -52,6 +53,47 @@ static bool is_real(const struct tm *date, time_t *time) {
          normal.tm_min == date->tm_min && normal.tm_sec == date->tm_sec;
 }
 
+static void write_date(Check *c, const char *until_seconds, int ms) {
+  char normal[32];
+  int length = snprintf(normal, sizeof normal, "%.19s.%03dZ", until_seconds, ms);
+  writer_string(c->out, normal, (size_t)length);
+}
+
+/* ---- From now. */
+
+/* Some of 1d2h3m4s, in this order; no more than nine digits each, and so no sum of them overflows. */
+static bool parse_duration(const char *text, long long *seconds) {
+  static const struct {
+    char letter;
+    long long seconds;
+  } units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+  *seconds = 0;
+  const char *p = text;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+    size_t digits = strspn(p, "0123456789");
+    if (digits == 0 || digits > 9 || p[digits] != units[i].letter)
+      continue;
+    *seconds += number_at(p, (int)digits) * units[i].seconds;
+    p += digits + 1;
+  }
+  return p > text && *p == '\0';
+}
+
+/* The date itself is sent, and so what is shown is when it will be. */
+static void check_duration(Check *c, long long seconds) {
+  static const double last = 253402300800.0; /* the year 10000 */
+  double ms = ceil((clock_wall(host_of(c->L)) + (double)seconds) * 1e3);
+  time_t time = (time_t)(ms / 1e3);
+  struct tm date;
+  char text[32];
+  if (seconds == 0)
+    check_fault_value(c, "a time in the future", NULL);
+  else if (ms / 1e3 >= last || gmtime_r(&time, &date) == NULL)
+    check_fault_value(c, "a time before the year 10000", NULL);
+  else if (strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &date) > 0)
+    write_date(c, text, (int)fmod(ms, 1e3));
+}
+
 /* Sent in milliseconds, as the API's own samples are. */
 void check_date(Check *c, const char *expected) {
   if (!check_is_name(c, expected))
@@ -59,16 +101,16 @@ void check_date(Check *c, const char *expected) {
   struct tm date;
   time_t seconds;
   int ms;
+  long long from_now;
   const char *text = lua_tostring(c->L, -1);
-  if (!parse_date(text, &date, &ms)) {
+  if (parse_duration(text, &from_now))
+    check_duration(c, from_now);
+  else if (!parse_date(text, &date, &ms))
     check_fault_value(c, expected, NULL);
-  } else if (!is_real(&date, &seconds)) {
+  else if (!is_real(&date, &seconds))
     check_fault_value(c, "a day and a time that exist", NULL);
-  } else if ((double)seconds + ms / 1e3 <= clock_wall(host_of(c->L))) {
+  else if ((double)seconds + ms / 1e3 <= clock_wall(host_of(c->L)))
     check_fault_value(c, "a time in the future", NULL);
-  } else {
-    char normal[32];
-    int length = snprintf(normal, sizeof normal, "%.19s.%03dZ", text, ms);
-    writer_string(c->out, normal, (size_t)length);
-  }
+  else
+    write_date(c, text, ms);
 }

@@ -32,7 +32,7 @@ static const Field fields[] = {
   { "branch", "branch", "name", check_name, "the name of a branch", REF },
   { "clear_cache", "clear_cache", NULL, check_boolean, "true or false", ANY },
   { "comment", "comment", NULL, check_text, "text", ANY },
-  { "delay_until", "delay_until", NULL, check_date, "a time in UTC such as 2016-11-18T12:38:16.000Z", ANY },
+  { "delay_until", "delay_until", NULL, check_date, "a time such as 2016-11-18T12:38:16.000Z, or 3h10m from now", ANY },
   { "environment", "environment", NULL, check_name, "the name of an environment", ANY },
   { "from_revision", "from_revision", "revision", check_revision, COMMIT, ANY },
   { "package_version", "package_version", NULL, check_package, "a package such as name:1.0", ANY },

@@ -30,7 +30,7 @@ end
 
 local REVISION = "HEAD or a commit, 4 to 40 hexadecimal digits"
 local SCALAR = "a string, a number or a boolean"
-local DATE = "a time in UTC such as 2016-11-18T12:38:16.000Z"
+local DATE = "a time such as 2016-11-18T12:38:16.000Z, or 3h10m from now"
 local KNOWN = "one of " .. table.concat(execution.fields, ", ")
 local VARIABLES = "variables by name, or a list of { key = …, value = … }"
 
@@ -114,6 +114,18 @@ describe("host.execution", function()
         ["2999-02-28T23:59:59Z"] = "2999-02-28T23:59:59.000Z",
         ["2996-02-29T00:00:00.1Z"] = "2996-02-29T00:00:00.100Z",
         ["2999-12-31T00:00:00.123456789Z"] = "2999-12-31T00:00:00.123Z",
+      } do
+        assert.equal('{"delay_until":"' .. sent .. '"}', bytes { delay_until = given })
+      end
+    end)
+
+    it("turns a time from now into the time that it will be then", function()
+      local clock <close> = task.simulate(1e9 + 0.25) -- 2001-09-09T01:46:40.250Z
+      for given, sent in pairs {
+        ["30s"] = "2001-09-09T01:47:10.250Z", ["1m"] = "2001-09-09T01:47:40.250Z",
+        ["3h10m"] = "2001-09-09T04:56:40.250Z", ["2d"] = "2001-09-11T01:46:40.250Z",
+        ["1d2h3m4s"] = "2001-09-10T03:49:44.250Z", ["90000s"] = "2001-09-10T02:46:40.250Z",
+        ["2d0h"] = "2001-09-11T01:46:40.250Z", ["2921322d"] = "9999-12-31T01:46:40.250Z",
       } do
         assert.equal('{"delay_until":"' .. sent .. '"}', bytes { delay_until = given })
       end
@@ -290,7 +302,7 @@ describe("host.execution", function()
     it("refuses a date that is none, or past", function()
       assert.equal('delay_until: found string "tomorrow", expected ' .. DATE, fault { delay_until = "tomorrow" })
       for _, text in ipairs {
-        "", "30s", "3h10m", "2999-01-01", "2999-01-01T00:00:00", "2999-01-01T00:00:00+01:00", "2999-01-01 00:00:00Z",
+        "", "s", "30", "30 s", "10m3h", "3h3h", "-30s", "1.5h", "1w", "30sx", "1234567890s", "3h10", "2999-01-01", "2999-01-01T00:00:00", "2999-01-01T00:00:00+01:00", "2999-01-01 00:00:00Z",
         "2999-01-01T00:00:00.Z", "2999-01-01T00:00:00.1234567890Z", "2999-1-01T00:00:00Z", "2999-01-01T00:00:00Zx",
         "+999-01-01T00:00:00Z", "2999-01-01T00:00:00.000", " 2999-01-01T00:00:00Z",
       } do
@@ -308,6 +320,9 @@ describe("host.execution", function()
         fault { delay_until = past })
       assert.is_string(bytes { delay_until = os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(task.now()) + 60) })
       assert.equal("delay_until: found number 60, expected " .. DATE, fault { delay_until = 60 })
+      assert.equal('delay_until: found string "0s", expected a time in the future', fault { delay_until = "0s" })
+      assert.equal('delay_until: found string "999999999d", expected a time before the year 10000',
+        fault { delay_until = "999999999d" })
     end)
 
     it("refuses names, revisions and flags of the wrong form", function()

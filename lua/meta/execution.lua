@@ -16,7 +16,8 @@ local ExecutionRequest = {}
 
 ---Makes a request from the short form (`branch = "master"`, `variables = { version = "1.0", pass =
 ---{ value = "x", encrypted = true } }`, `to_revision`/`revision = "HEAD"`) or the API's own form; both give the same bytes.
----A field that is json.null is a fault, as is a table with a metatable. The values of variables are never shown in one.
+---`delay_until` may be a time from now ("3h10m"), which becomes the instant that it is. A field that is json.null is a
+---fault, as is a table with a metatable. The values of variables are never shown in one.
 ---Source: POST …/executions, "Run an execution".
 ---@param fields table
 ---@return host.ExecutionRequest? request nil when there is any fault

@@ -127,7 +127,7 @@ end
 ---@field variables? table<string, string|number|boolean|moonsail.Secret|{ value: any, encrypted: boolean }>
 ---@field actions? (integer|string)[]|fun(action: table): boolean? ids, names, or what to say of each action
 ---@field actions_to_run? integer[] the API's form of `actions`
----@field delay_until? string when to start, such as "2030-01-31T12:00:00.000Z"
+---@field delay_until? string when to start: "2030-01-31T12:00:00.000Z", or from now: "30s", "3h10m", "2d"
 ---@field environment? string
 ---@field package_version? string
 
