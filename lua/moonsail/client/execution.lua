@@ -4,8 +4,9 @@ local api = require "moonsail.client.api"
 local effect = require "host.effect"
 local errors = require "moonsail.errors"
 local private = require "moonsail.client.private"
-local task = require "host.task"
+local status = require "moonsail.client.status"
 local url = require "moonsail.client.url"
+local verdict = require "moonsail.client.verdict"
 local view = require "moonsail.client.view"
 
 local M = {}
@@ -28,10 +29,6 @@ local Execution = {}
 Execution.__index = Execution
 Execution.__name = "moonsail.Execution"
 
----Statuses after which nothing changes any more.
----Source: ExecutionView in Buddy's REST types (npm @buddy-works/unit-tests)
-M.terminal = { SUCCESSFUL = true, FAILED = true, TERMINATED = true, SKIPPED = true, NOT_EXECUTED = true }
-
 function Execution:__tostring()
   return ("%s #%d"):format(self.pipeline, self.id)
 end
@@ -52,50 +49,36 @@ end
 
 -- ---- Waiting.
 
-local follow = effect.define("execution.wait", { write = false }, function(session, execution, timeout)
-  local wait = require("moonsail.client.follow").wait
-  if not timeout then return wait(session, execution) end
-  local in_time, result = task.timeout(timeout, wait, session, execution)
-  return in_time and result or { status = execution.last_status, timed_out = true }
+local follow = effect.define("execution.wait", { write = false }, function(session, execution, options)
+  return require("moonsail.client.follow").wait(session, execution, options)
 end)
 
-local function failed_actions(actions)
-  local names = {}
-  for _, action in ipairs(actions or {}) do
-    if action.status == "FAILED" then names[#names + 1] = ("'%s'"):format(action.name) end
+local function check_wait(options)
+  local timeout, logs = options.timeout, options.logs
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout or timeout < 0) then
+    errors.raise("usage", "timeout is " .. tostring(timeout), "Expected a number of seconds.")
   end
-  return names
-end
-
-local function failure(self, result)
-  local names = failed_actions(result.actions)
-  local why = #names == 0 and ""
-    or (": %s %s failed"):format(#names == 1 and "action" or "actions", table.concat(names, ", "))
-  return errors.new("execution", ("%s is %s%s"):format(self, result.status, why),
-    self.url and "See " .. self.url or "See its logs.",
-    { execution = self, status = result.status, url = self.url, actions = result.actions })
-end
-
-local function late(self, timeout)
-  return errors.new("execution", ("%s is still %s after %g s"):format(self, self.last_status, timeout),
-    "It goes on. Wait longer, or cancel it with execution:cancel().",
-    { execution = self, status = self.last_status, url = self.url, timeout = timeout })
+  if logs ~= nil and type(logs) ~= "boolean" and type(logs) ~= "function" then
+    errors.raise("usage", "logs is " .. tostring(logs), "Expected true, or a function of a line and its action.")
+  end
 end
 
 ---Waits until it has ended, and returns it. Raises `execution` unless it was SUCCESSFUL, and when the time is over.
----Trouble on the way to the API is waited out.
+---Trouble on the way to the API is waited out. With `logs`, every line of every action's log is told once, in the
+---action's order, as it comes: shown, or given to a function.
 ---@async
----@param options? { timeout?: number } seconds; default for ever
+---@param options? { timeout?: number, logs?: boolean|fun(line: string, action: moonsail.ActionExecution) } `timeout` in
+---  seconds, default for ever
 ---@return moonsail.Execution
 function Execution:wait(options)
-  local timeout = options and options.timeout
-  if timeout ~= nil and (type(timeout) ~= "number" or timeout < 0) then
-    errors.raise("usage", "timeout is " .. tostring(timeout), "Expected a number of seconds.")
-  end
-  local result = follow(session_of(self), self, timeout)
-  if result.timed_out then error(late(self, timeout), 0) end
-  self.last_status, self.start_date, self.finish_date = result.status, result.start_date, result.finish_date
-  if result.status ~= "SUCCESSFUL" then error(failure(self, result), 0) end
+  options = options or {}
+  check_wait(options)
+  local outcome = follow(session_of(self), self, options)
+  self.last_status = outcome.status or self.last_status
+  self.start_date, self.finish_date = outcome.start_date or self.start_date, outcome.finish_date or self.finish_date
+  outcome.execution = self
+  local err = verdict.error(outcome)
+  if err ~= nil then error(err, 0) end
   return self
 end
 
@@ -111,7 +94,7 @@ end
 ---@async
 ---@return boolean
 function Execution:finished()
-  return M.terminal[self.last_status] or M.terminal[self:status()] or false
+  return status.terminal[self.last_status] or status.terminal[self:status()] or false
 end
 
 ---Whether it has ended and succeeded. Asks unless that is known.

@@ -75,7 +75,8 @@ end
 ---The error for an answer that is not a success.
 ---@param response host.http.Response
 ---@param context moonsail.ExchangeContext
----@return moonsail.Error err of kind `api`; `transient` when the same read may succeed later
+---@return moonsail.Error err of kind `api`; `transient` when the same read may succeed later, `foreign` when it is not
+---  in the API's own words, so that it may be a proxy's
 function M.answer(response, context)
   local status = response.status
   if status >= 300 and status < 400 then return redirect(response, context) end
@@ -86,6 +87,7 @@ function M.answer(response, context)
     url = context.url,
     transient = (limited or status >= 500) and true or nil,
     reset = limited and tonumber(response.headers["x-rate-limit-reset"]) or nil,
+    foreign = not message or nil,
   }
   if limited then
     return errors.new("api", "the API's rate limit is used up", "Wait until it renews, or ask for less.", facts)

@@ -1,5 +1,5 @@
---- A session: what all objects of one `sail` share. Owns the settings, the transport, the pollers and, when nothing is
---- configured, the embedded engine. The runner makes one, in a task that outlives the recipe's own:
+--- A session: what all objects of one `sail` share. Owns the settings, the transport, the followers and, when nothing
+--- is configured, the embedded engine. The runner makes one, in a task that outlives the recipe's own:
 ---
 ---   local session <close> = require("moonsail.client.session").new {
 ---     settings = { workspace = "acme" },      -- from the command line
@@ -22,7 +22,10 @@ local M = {}
 ---@class moonsail.Reporter
 ---@field started? fun(self, execution: moonsail.Execution)
 ---@field changed? fun(self, execution: moonsail.Execution, actions?: moonsail.ActionExecution[]) actions, when known
----@field finished? fun(self, execution: moonsail.Execution, actions?: moonsail.ActionExecution[])
+---@field lines? fun(self, execution: moonsail.Execution, action: moonsail.ActionExecution, lines: string[]) new
+---  lines of an action's log, each once, in order; only where somebody waits with `logs`
+---@field finished? fun(self, execution: moonsail.Execution, actions?: moonsail.ActionExecution[], name: string) nobody
+---  waits for it any more: `name` is its last status, or what verdict.name calls its having none
 ---@field note? fun(self, message: string) such as a read that is tried again
 ---@field print? fun(self, text: string) text for standard output, when a display must make room for it
 
@@ -34,6 +37,8 @@ local M = {}
 ---@field poll_longest? number and at last, while nothing changes; default five times as much
 ---@field trouble_longest? number between two looks while reading fails, default 30
 ---@field unknown? number how long a status that we do not know may last unchanged, default 600
+---@field vanished? number how long the API must say that there is no such execution, default ten times `poll`
+---@field refused? number how long a refusal must last that may be a proxy's, default sixty times `poll`
 
 ---@class moonsail.SessionOptions
 ---@field settings? table from the command line: token, endpoint, workspace, project, allow_http
@@ -50,7 +55,7 @@ local M = {}
 ---@field parameters table
 ---@field on_parameters? fun(declared: moonsail.Parameter[])
 ---@field timing moonsail.Timing
----@field pollers table<string, table> by the path of their list: see follow.lua
+---@field following? moonsail.Following once somebody waits: see follow/init.lua
 local Session = {}
 Session.__index = Session
 Session.__name = "moonsail.Session"
@@ -183,7 +188,6 @@ function M.new(options)
     on_parameters = options.on_parameters,
     progress = options.progress,
     timing = options.timing or {},
-    pollers = {},
   }, Session)
   self.settings = once.new(function() return read_settings(self, options) end)
   self.connection = once.new(function() return make_transport(self) end)

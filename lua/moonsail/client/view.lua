@@ -30,6 +30,17 @@ end
 
 local field = M.field
 
+---A field that is a text, or nil.
+---@param object any
+---@param name string
+---@return string?
+function M.text(object, name)
+  local value = field(object, name)
+  return type(value) == "string" and value or nil
+end
+
+local text = M.text
+
 ---The entries of a list, without those that are not of the type; empty when there is no list.
 ---@param object any
 ---@param name string
@@ -53,15 +64,15 @@ function M.actions(execution)
   for i, entry in ipairs(M.list(execution, "action_executions")) do
     local action = field(entry, "action")
     actions[i] = {
-      id = field(action, "id"),
-      execution_id = field(entry, "action_execution_id"),
-      name = field(action, "name") or "?",
-      type = field(action, "type"),
-      status = field(entry, "status") or "INITIAL",
-      progress = field(entry, "progress") or 0,
-      start_date = field(entry, "start_date"),
-      finish_date = field(entry, "finish_date"),
-      error = field(entry, "error_message"),
+      id = math.tointeger(field(action, "id")),
+      execution_id = text(entry, "action_execution_id"),
+      name = text(action, "name") or "?",
+      type = text(action, "type"),
+      status = text(entry, "status") or "INITIAL",
+      progress = tonumber(field(entry, "progress")) or 0,
+      start_date = text(entry, "start_date"),
+      finish_date = text(entry, "finish_date"),
+      error = text(entry, "error_message"),
     }
   end
   return actions

@@ -1,0 +1,157 @@
+--- Waiting for executions to end. For a read everything but an authenticated refusal is transient: only the server's
+--- own verdict ends the waiting, or the user's deadline. However many are followed, the rate of requests is the same.
+
+local ending = require "moonsail.client.follow.ending"
+local pace = require "moonsail.client.follow.pace"
+local pollers = require "moonsail.client.follow.poller"
+local private = require "moonsail.client.private"
+local status = require "moonsail.client.status"
+local tails = require "moonsail.client.follow.tail"
+local task = require "host.task"
+local verdict = require "moonsail.client.verdict"
+
+local M = {}
+
+local WORTH_TELLING = 10 -- seconds of trouble after which its end is told
+
+-- ---- What all that wait in one session share.
+
+---@class moonsail.Following
+---@field session moonsail.Session
+---@field pollers table<string, moonsail.Poller> by the path of their list
+---@field tails table<string, table<any, moonsail.Tail>> by the path of the execution, and by who is told
+---@field pace moonsail.Pace
+---@field shortest number seconds between two looks at a pipeline, at first
+---@field longest number the same, while nothing changes
+---@field failing integer pollers that cannot read
+---@field since? number since when
+local Following = {}
+Following.__index = Following
+
+local function following_of(session)
+  if not session.following then
+    local timing = session.timing
+    local shortest = timing.poll or session:transport().endpoint.loopback and 0.2 or 1
+    session.following = session.following or setmetatable({
+      session = session, pollers = {}, tails = {}, pace = pace.new(shortest), failing = 0,
+      shortest = shortest, longest = timing.poll_longest or 5 * shortest,
+    }, Following)
+  end
+  return session.following
+end
+
+---A poller cannot read. Told once, however many there are.
+---@param err moonsail.Error
+function Following:suffer(err)
+  self.failing = self.failing + 1
+  if self.failing > 1 then return end
+  self.since = task.monotonic()
+  self.session:report("note", err.message .. "; trying again")
+end
+
+---It can again.
+function Following:recover()
+  self.failing = self.failing - 1
+  local seconds = task.monotonic() - self.since
+  if self.failing > 0 or seconds < WORTH_TELLING then return end
+  self.session:report("note", ("the API answers again, after %.0f s"):format(seconds))
+end
+
+function Following:poller_of(execution)
+  local path = private[execution.pipeline].path() .. "/executions"
+  local poller = self.pollers[path]
+  if not poller then
+    poller = pollers.new(self, path)
+    self.pollers[path] = poller
+  end
+  return poller
+end
+
+-- What has been told stays told, also when somebody waits again.
+function Following:tail_of(poller, execution, sink)
+  local path = poller:path_of(execution)
+  local known = self.tails[path] or {}
+  self.tails[path] = known
+  if not known[sink] then
+    local quiet = 2 * self.shortest
+    known[sink] = type(sink) == "function" and tails.calling(path, quiet, sink)
+      or tails.telling(path, quiet, function(action, lines) self.session:report("lines", execution, action, lines) end)
+  end
+  return known[sink]
+end
+
+-- ---- A waiter.
+
+---@class moonsail.Waiter
+---@field entry moonsail.Followed
+---@field tail? moonsail.Tail
+---@field idle boolean
+local waiter_mt = {}
+
+function waiter_mt.__close(self)
+  local entry, tail = self.entry, self.tail
+  if self.idle then entry.idle = entry.idle - 1 end
+  if tail then entry.tails[tail] = entry.tails[tail] > 1 and entry.tails[tail] - 1 or nil end
+  entry.poller:leave(entry)
+end
+
+local function join(poller, execution, tail)
+  local entry = poller:join(execution)
+  if tail then entry.tails[tail] = (entry.tails[tail] or 0) + 1 end
+  return setmetatable({ entry = entry, tail = tail, idle = false }, waiter_mt)
+end
+
+local function wait_idly(self)
+  local entry = self.entry
+  self.idle, entry.idle = true, entry.idle + 1
+  entry.event:wait()
+  self.idle, entry.idle = false, entry.idle - 1
+end
+
+-- `found` gets the entry at once, and what is learned stands there however this ends.
+local function follow(poller, execution, tail, found)
+  local waiter <close> = join(poller, execution, tail)
+  local entry = waiter.entry
+  found.entry = entry
+  local function is_enough() return entry.over or tail ~= nil and tail:has_news() end
+  while true do
+    if tail then tail:deliver() end
+    if entry.over then break end
+    if poller.driven then wait_idly(waiter) else poller:drive(is_enough) end
+  end
+  if tail and status.terminal[entry.outcome.status] then ending.drain(entry, tail) end
+  ending.learn_actions(entry)
+end
+
+---Waits until an execution has ended, however long that takes, or until the time is over.
+---@async
+---@param session moonsail.Session
+---@param execution moonsail.Execution
+---@param options { timeout?: number, logs?: boolean|function } see moonsail.Execution:wait
+---@return moonsail.Outcome
+function M.wait(session, execution, options)
+  local following = following_of(session)
+  local poller = following:poller_of(execution)
+  local tail = options.logs and following:tail_of(poller, execution, options.logs) or nil
+  local found = {}
+  if options.timeout then
+    task.timeout(options.timeout, follow, poller, execution, tail, found)
+  else
+    follow(poller, execution, tail, found)
+  end
+  local entry = found.entry
+  local outcome = entry and entry.outcome
+  if not outcome then
+    local shown = entry and entry.execution or execution
+    return { status = shown.last_status, timed_out = true, seconds = options.timeout }
+  end
+  if not entry.told then
+    entry.told = true
+    session:report("finished", entry.execution, outcome.actions, verdict.name(outcome))
+  end
+  local own = {}
+  for name, value in pairs(outcome) do own[name] = value end
+  return own
+end
+
+return M
