@@ -184,6 +184,27 @@ describe("sail", function()
       assert.same({ "recipe", "it was not done after 0.01 s" }, { err.kind, err.message })
     end)
 
+    it("refuse wrong arguments in the recipe's own words", function()
+      local fn = function() end
+      for text, call in pairs {
+        ["sail.sleep takes a number of seconds, not -1\n  Such as sail.sleep(0.5)."] = { sail.sleep, -1 },
+        ["sail.sleep takes a number of seconds, not nothing\n  Such as sail.sleep(0.5)."] = { sail.sleep },
+        ["sail.spawn takes a function, not a table\n  Such as sail.spawn(function() … end)."] = { sail.spawn, {} },
+      } do
+        assert.equal(text, tostring(raised(table.unpack(call))))
+      end
+      for _, call in ipairs {
+        { sail.sleep, 0 / 0 }, { sail.sleep, "1" }, { sail.timeout, -1, fn }, { sail.timeout, 1 }, { sail.timeout, fn },
+        { sail.all }, { sail.all, { 1 } }, { sail.all, fn }, { sail.race, { {} } }, { sail.race, {} }, { sail.map },
+        { sail.map, {} }, { sail.map, {}, {} }, { sail.map, {}, { limit = 0 }, fn }, { sail.map, {}, { limit = "2" }, fn },
+        { sail.map, fn, fn }, { sail.map, {}, 3, fn }, { sail.date, 3 }, { sail.date, nil, "x" },
+      } do
+        local err = raised(table.unpack(call, 1, 4))
+        assert.equal("usage", err.kind)
+        assert.not_matches("host%.", err.message)
+      end
+    end)
+
     it("are spawned and joined", function()
       assert.equal(3, sail.spawn(function(n) return n + 1 end, 2):join())
     end)
