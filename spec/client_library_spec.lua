@@ -196,7 +196,8 @@ describe("sail", function()
       for _, call in ipairs {
         { sail.sleep, 0 / 0 }, { sail.sleep, "1" }, { sail.timeout, -1, fn }, { sail.timeout, 1 }, { sail.timeout, fn },
         { sail.all }, { sail.all, { 1 } }, { sail.all, fn }, { sail.race, { {} } }, { sail.race, {} }, { sail.map },
-        { sail.map, {} }, { sail.map, {}, {} }, { sail.map, {}, { limit = 0 }, fn }, { sail.map, {}, { limit = "2" }, fn },
+        { sail.map, {} }, { sail.map, {}, {} }, { sail.map, {}, { limit = 0 }, fn },
+        { sail.map, {}, { limit = "2" }, fn },
         { sail.map, fn, fn }, { sail.map, {}, 3, fn }, { sail.date, 3 }, { sail.date, nil, "x" },
       } do
         local err = raised(table.unpack(call, 1, 4))

@@ -19,7 +19,7 @@ end
 ---@param value any
 ---@param call string
 function M.seconds(value, call)
-  if type(value) ~= "number" or not (value >= 0) then M.fail(call, "a number of seconds", value) end
+  if type(value) ~= "number" or value ~= value or value < 0 then M.fail(call, "a number of seconds", value) end
 end
 
 ---@param value any
