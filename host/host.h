@@ -79,6 +79,7 @@ int luaopen_host_effect(lua_State *L);
 int luaopen_host_execution(lua_State *L);
 int luaopen_host_http(lua_State *L);
 int luaopen_host_json(lua_State *L);
+int luaopen_host_lockfile(lua_State *L);
 int luaopen_host_process(lua_State *L);
 int luaopen_host_repository(lua_State *L);
 int luaopen_host_secret(lua_State *L);

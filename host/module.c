@@ -11,6 +11,7 @@ static const luaL_Reg primitives[] = {
   { "host.execution", luaopen_host_execution },
   { "host.http", luaopen_host_http },
   { "host.json", luaopen_host_json },
+  { "host.lockfile", luaopen_host_lockfile },
   { "host.process", luaopen_host_process },
   { "host.repository", luaopen_host_repository },
   { "host.secret", luaopen_host_secret },
