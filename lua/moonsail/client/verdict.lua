@@ -54,7 +54,7 @@ local words = {
   end,
   TIMED_OUT = function(outcome)
     return ("is still %s after %s"):format(outcome.status, duration(outcome)),
-      "It goes on. Wait longer, or cancel it with execution:cancel()"
+      "Wait longer, or cancel it with execution:cancel(); it goes on"
   end,
   UNFINISHED = function(outcome) return ("is %s"):format(outcome.status), "Wait for its end" end,
 }

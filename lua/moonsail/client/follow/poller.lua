@@ -62,7 +62,7 @@ end
 ---@param path string
 ---@return table
 function Poller:get(path)
-  return self.session:transport().get(path, 1)
+  return self.session:transport().get(path, { tries = 1, kind = "poll" })
 end
 
 ---The longest time between two looks that is still looking.
@@ -221,7 +221,7 @@ end
 -- not once for each.
 local function rest(self)
   local left = self.due - task.monotonic()
-  while left > 0 do
+  while left > 1e-6 do -- less than the clock can tell apart
     if self.wake:wait(math.min(left, sleeper.STEP)) and not self.trouble then
       self.due = math.min(self.due, task.monotonic() + self.first)
     end
