@@ -21,7 +21,12 @@ local function parser()
     .. "which is where it works."):choices { "auto", "on", "off" }
   p:option("--writable", "A path that isolated commands may write to, too. Default: the list $MOONSAIL_WRITABLE.")
     :argname "PATH":count "*"
+  p:option("--webhook", "A URL that is told when executions start and end. The secret key in what it gets is "
+    .. "$MOONSAIL_WEBHOOK_SECRET."):argname "URL":count "*"
+  p:option("--faults", "Spoil requests: this SHARE of them, or with \"header\" only those whose header X-Moonsail-Fault "
+    .. "asks for one."):argname "SHARE[;seed=N][;only=NAME,NAME...]":target "faults_of"
   p:require_command(false)
+  p:command("faults", "Prints the faults that --faults and the header X-Moonsail-Fault know.")
   p:command("coverage", "Prints what the engine supports of buddy.yml and of the API, and what it refuses.")
     :flag("--json", "As JSON, for programs.")
   return p
@@ -40,6 +45,16 @@ local function check_name(options, option)
   errors.raise("usage", ("--%s %s cannot stand in a URL"):format(option, name), "Use letters, digits, - and _.")
 end
 
+local function webhooks_of(urls)
+  local secret, list = os.getenv "MOONSAIL_WEBHOOK_SECRET", {}
+  for index, url in ipairs(urls) do
+    list[index] = { target_url = url, secret_key = secret ~= "" and secret or nil }
+  end
+  local fault = require("moonsail.engine.webhooks").fault_in(list)
+  if fault then errors.raise("usage", "--webhook: " .. fault, "Give each as http://127.0.0.1:8080/path.") end
+  return list
+end
+
 local function say(text)
   terminal.write("stdout", text .. "\n")
 end
@@ -52,7 +67,8 @@ local function serve(options)
   local engine, problem = require("moonsail.engine").start {
     repository = options.repo, workspace = options.workspace, project = options.project, address = address, port = port,
     state = options.state, rate_limit = options.rate_limit, isolation = options.isolation,
-    writable = options.writable[1] and options.writable, log = say,
+    writable = options.writable[1] and options.writable, webhooks = webhooks_of(options.webhook),
+    faults = options.faults_of, log = say,
   }
   if not engine then
     errors.raise("usage", "the engine cannot start: " .. problem, "Correct that, and start it again.")
@@ -71,6 +87,12 @@ local function print_coverage(as_json)
   return 0
 end
 
+local function print_faults()
+  local fault = require "moonsail.engine.fault"
+  say("Faults, with their options, as in \"cut_answer;k=17\":\n" .. fault.describe())
+  return 0
+end
+
 return function(arguments)
   local ok, options = parser():pparse(arguments)
   if not ok then
@@ -78,6 +100,7 @@ return function(arguments)
     return 2
   end
   if options.coverage then return print_coverage(options.json) end
+  if options.faults then return print_faults() end
   local server = task.spawn(serve, options)
   local _, problem = pcall(server.join, server)
   return report.error(problem)

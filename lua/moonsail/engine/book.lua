@@ -45,6 +45,7 @@ local M = {}
 
 ---@class engine.Book
 ---@field unfinished integer executions that are queued or running
+---@field on_change? fun(e: engine.Execution) told when one has started or ended, in the turn that writes it
 local Book = {}
 Book.__index = Book
 
@@ -124,6 +125,7 @@ function Book:start(e)
   e.status, e.started = "INPROGRESS", task.now()
   self.sql.start_execution:run(e.pipeline, e.number, e.started)
   self.catalog:set_pipeline_status(e.pipeline, e.status, e.revision)
+  if self.on_change then self.on_change(e) end
 end
 
 ---@param e engine.Execution that has started and not ended
@@ -171,6 +173,7 @@ function Book:finish(e, status)
   local ended = self.ends[key]
   self.ends[key] = nil
   if ended then ended:notify(status) end
+  if self.on_change then self.on_change(e) end
 end
 
 ---Waits until an execution has ended.

@@ -6,8 +6,12 @@ local catalog = require "moonsail.engine.catalog"
 local checkout = require "moonsail.engine.checkout"
 local dispatcher = require "moonsail.engine.dispatcher"
 local execution_view = require "moonsail.engine.view.execution"
+local fault_layer = require "moonsail.engine.fault_layer"
+local faults = require "moonsail.engine.faults"
+local gate = require "moonsail.engine.gate"
 local isolation = require "moonsail.engine.isolation"
 local pipeline_view = require "moonsail.engine.view.pipeline"
+local postman = require "moonsail.engine.postman"
 local project = require "moonsail.engine.project"
 local repository_view = require "moonsail.engine.view.repository"
 local routes = require "moonsail.engine.routes"
@@ -20,6 +24,7 @@ local stored_variables = require "moonsail.engine.stored_variables"
 local task = require "host.task"
 local token = require "moonsail.engine.token"
 local urls = require "moonsail.engine.urls"
+local webhooks = require "moonsail.engine.webhooks"
 
 local M = {}
 
@@ -36,6 +41,9 @@ local M = {}
 ---@field kill_after? number seconds between SIGTERM and SIGKILL, default 5
 ---@field isolation? "auto"|"on"|"off" of the commands of actions; default: see isolation.lua
 ---@field writable? string[] paths that isolated commands may write to beside their own; default: see isolation.lua
+---@field webhooks? { target_url: string, events?: string[], secret_key?: string }[] told beside those of the API;
+---default events: all that the engine tells of
+---@field faults? true|string faults that are asked for, and by whom: see faults.lua; default: none
 
 ---@class engine.Engine
 ---@field endpoint string such as "http://127.0.0.1:4711"
@@ -43,6 +51,7 @@ local M = {}
 ---@field token_file string where it is kept, with mode 0600
 ---@field workspace string
 ---@field project string
+---@field faults? engine.Faults of an engine that was started with faults
 local Engine = {}
 Engine.__index = Engine
 Engine.__name = "moonsail.Engine"
@@ -56,6 +65,7 @@ Engine.__name = "moonsail.Engine"
 ---@field dispatcher engine.Dispatcher
 ---@field key host.Key for what is encrypted in the store
 ---@field stored engine.StoredVariables
+---@field webhooks engine.Webhooks
 ---@field report fun(line: string) for people
 local Inside = {}
 Inside.__index = Inside
@@ -109,22 +119,34 @@ local function open_store(inside, folder)
   return true
 end
 
-local function listen(inside, options)
-  local listener, message, code
-  listener, message, code = server.listen({
-    address = options.address, port = options.port,
-    on_error = inside.report,
-    reject = function(...) return inside.api:reject(...) end,
-  }, function(request) return inside.api:answer(request) end)
-  inside.server = listener
-  return listener, message, code
+-- In front of the server, when faults are asked for.
+local function open_gate(inside, options)
+  local message, code
+  inside.faults, message = faults.new(options.faults)
+  if not inside.faults then return nil, message, "EINVAL" end
+  inside.gate, message, code = gate.open { address = options.address, port = options.port, upstream = inside.server,
+    faults = inside.faults, report = inside.report }
+  return inside.gate, message, code
 end
 
-local function assemble(inside, folder)
+local function listen(inside, options)
+  local message, code
+  inside.server, message, code = server.listen({
+    address = options.address, port = options.faults and 0 or options.port,
+    on_error = inside.report,
+    reject = function(...) return inside.api:reject(...) end,
+  }, function(request) return inside.answering:answer(request) end)
+  if not inside.server or not options.faults then return inside.server, message, code end
+  return open_gate(inside, options)
+end
+
+local function assemble(inside, folder, configured)
   inside.catalog = catalog.open(inside.sql)
   inside.project:use(inside.catalog)
   inside.book = book.open(inside.store, inside.sql, inside.catalog)
   inside.stored = stored_variables.open(inside.sql, inside.key, inside.report)
+  inside.webhooks = webhooks.open(inside.sql, inside.key)
+  inside.webhooks:configure(configured)
   inside.checkouts = checkout.new(folder, inside.sql, inside.project, inside.isolation)
   inside.home, inside.created = folder .. "/home", created(inside.sql)
 end
@@ -135,7 +157,7 @@ end
 
 -- What needs to know where the engine listens.
 local function publish(inside, options)
-  local endpoint = ("http://%s:%d"):format(host_of(options.address), inside.server.port)
+  local endpoint = ("http://%s:%d"):format(host_of(options.address), (inside.gate or inside.server).port)
   inside.urls = urls.new(endpoint, options.workspace, options.project, seed(inside.sql))
   inside.repository_view = repository_view.new(inside.urls, inside.project, inside.catalog)
   inside.pipeline_view = pipeline_view.new(inside.urls, inside.catalog, inside.repository_view)
@@ -143,7 +165,10 @@ local function publish(inside, options)
     catalog = inside.catalog, book = inside.book, repository = inside.repository_view,
     pipelines = inside.pipeline_view }
   inside.dispatcher = dispatcher.new(inside, options.concurrency)
+  inside.postman = postman.new(inside)
+  inside.book.on_change = function(e) inside.postman:tell(e) end
   inside.api = api.new { router = routes.of(inside), tokens = inside.tokens, rate_limit = options.rate_limit }
+  inside.answering = inside.faults and fault_layer.new(inside.faults, inside.api, inside.book) or inside.api
 end
 
 local function start(inside, options)
@@ -165,7 +190,7 @@ local function start(inside, options)
   if inside.isolation.problem then inside.report("actions run without isolation: " .. inside.isolation.problem) end
   ok, message, code = open_store(inside, folder)
   if not ok then return nil, message, code end
-  assemble(inside, folder)
+  assemble(inside, folder, options.webhooks)
   ok, message, code = listen(inside, options)
   if not ok then return nil, message, code end
   publish(inside, options)
@@ -175,7 +200,7 @@ local function start(inside, options)
 end
 
 local DEFAULTS = { repository = ".", workspace = "local", address = "127.0.0.1", port = 0, rate_limit = 5000,
-  concurrency = 32, kill_after = 5, log = function() end }
+  concurrency = 32, kill_after = 5, webhooks = {}, log = function() end }
 
 local function settle(options)
   local given = setmetatable({}, { __index = DEFAULTS })
@@ -206,24 +231,33 @@ function M.start(options)
   given.project = given.project or folder_name(source.path)
   check_name(given.workspace, "workspace")
   check_name(given.project, "project")
+  local fault = webhooks.fault_in(given.webhooks)
+  if fault then error(fault, 2) end
   local ok
   ok, message, code = start(inside, given)
   if not ok then return nil, message, code end
   inside.project:pipelines() -- so that its pipelines have their ids from the beginning
   inside.dispatcher:take_over()
   inside.supervisor = task.spawn(inside.dispatcher.run, inside.dispatcher)
+  inside.delivery = task.spawn(inside.postman.run, inside.postman)
   return setmetatable({ endpoint = inside.urls.endpoint, token = inside.tokens.first.text,
-    token_file = inside.tokens.file, workspace = given.workspace, project = given.project, inside = inside }, Engine)
+    token_file = inside.tokens.file, workspace = given.workspace, project = given.project, faults = inside.faults,
+    inside = inside }, Engine)
+end
+
+local function stop(running)
+  if not running then return end
+  running:cancel "the engine was closed"
+  task.shield(pcall, running.join, running)
 end
 
 function Inside:close()
   if self.closed then return end
   self.closed = true
+  if self.gate then self.gate:close() end
   if self.server then self.server:close() end
-  if self.supervisor then
-    self.supervisor:cancel "the engine was closed"
-    task.shield(pcall, self.supervisor.join, self.supervisor)
-  end
+  stop(self.supervisor)
+  stop(self.delivery)
   if self.folder then state.announce(self.folder, nil) end
   if self.store then self.store:close() end
   if self.key then self.key:close() end

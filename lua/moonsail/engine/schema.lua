@@ -112,6 +112,30 @@ create table if not exists variable (       -- those of the API, see stored_vari
   description text not null,
   unique (level, owner, key));
 
+create table if not exists webhook (
+  id integer primary key autoincrement,     -- an id is never given twice
+  target_url text not null,
+  events text not null,                     -- JSON lists
+  projects text not null,
+  name text not null,
+  sealed text,                              -- the secret key, see host.secret
+  configured integer not null);             -- by the options of the engine's start
+
+create table if not exists delivery (
+  sequence integer primary key autoincrement,
+  id text not null,
+  webhook integer not null references webhook,
+  event text not null,
+  body text not null,                       -- JSON, without the secret key
+  due real not null,
+  attempts integer not null default 0,
+  posted real,                              -- the last attempt,
+  status integer,                           -- the answer to it,
+  problem text,                             -- or why there is none
+  ended real);                              -- delivered, or given up
+
+create index if not exists delivery_of_webhook on delivery (webhook, ended, sequence);
+
 create table if not exists folder (
   path text primary key,
   revision text) without rowid;             -- null while it is being checked out
@@ -196,6 +220,31 @@ local STATEMENTS = {
     update variable set key = ?2, value = ?3, sealed = ?4, settable = ?5, run_only_settable = ?6, description = ?7
     where id = ?1]],
   remove_variable = "delete from variable where id = ?",
+
+  webhooks = "select * from webhook order by id",
+  webhook = "select * from webhook where id = ?",
+  add_webhook = [[
+    insert into webhook (target_url, events, projects, name, sealed, configured) values (?, ?, ?, ?, ?, ?)]],
+  update_webhook = "update webhook set target_url = ?2, events = ?3, projects = ?4, name = ?5 where id = ?1",
+  set_webhook_secret = "update webhook set sealed = ?2 where id = ?1",
+  remove_webhook = "delete from webhook where id = ?",
+
+  add_delivery = "insert into delivery (id, webhook, event, body, due) values (?, ?, ?, ?, ?)",
+  next_delivery = "select * from delivery where webhook = ? and ended is null order by sequence limit 1",
+  waiting_webhooks = "select distinct webhook from delivery where ended is null",
+  postpone_delivery = [[
+    update delivery set due = ?2, attempts = ?3, posted = ?4, status = ?5, problem = ?6 where sequence = ?1]],
+  finish_delivery = [[
+    update delivery set ended = ?2, attempts = ?3, posted = ?4, status = ?5, problem = ?6 where sequence = ?1]],
+  give_up_deliveries = [[
+    update delivery set ended = ?2, problem = 'too much waited' where webhook = ?1 and ended is null and sequence <= (
+      select sequence from delivery where webhook = ?1 and ended is null order by sequence desc limit 1 offset ?3)]],
+  forget_deliveries = [[
+    delete from delivery where webhook = ?1 and ended is not null and sequence not in (
+      select sequence from delivery where webhook = ?1 and ended is not null order by sequence desc limit ?2)]],
+  deliveries = [[
+    select * from delivery where webhook = ? and (attempts > 0 or ended is not null) order by sequence desc limit ?]],
+  remove_deliveries = "delete from delivery where webhook = ?",
 
   folder = "select revision from folder where path = ?",
   set_folder = "insert or replace into folder (path, revision) values (?, ?)",

@@ -4,7 +4,7 @@ local router = require "moonsail.engine.router"
 
 local M = {}
 
-local FAMILIES = { "account", "executions", "pipelines", "repository", "variables" }
+local FAMILIES = { "account", "executions", "pipelines", "repository", "variables", "webhooks" }
 
 local function integer(text)
   return text:find "^[1-9]%d*$" and #text <= 15 and tonumber(text) or nil
@@ -36,6 +36,7 @@ local function readers(engine)
     action = integer,
     number = integer,
     variable = integer,
+    webhook = integer,
     action_execution = function(text) return text:find "^%x+$" and #text == 24 and text or nil end,
     name = some,
     revision = some,
