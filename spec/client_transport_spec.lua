@@ -1,6 +1,9 @@
 local buddy = require "spec.support.buddy"
+local execution = require "host.execution"
 local raised = buddy.raised
+local moonsail = require "spec.support.moonsail"
 local server = require "host.server"
+local session = require "moonsail.client.session"
 local task = require "host.task"
 
 describe("the transport", function()
@@ -61,7 +64,7 @@ describe("the transport", function()
 
     it("does not wait for ever for the rate limit", function()
       local transport = open(buddy.failure(429, "Slow down"))
-      local err = raised(transport.get, "/x", 1)
+      local err = raised(transport.get, "/x", { tries = 1 })
       assert.same({ "api", "the API's rate limit is used up" }, { err.kind, err.message })
     end)
 
@@ -73,6 +76,31 @@ describe("the transport", function()
       local begun = task.now()
       transport.get "/x"
       assert.is_true(math.floor(task.now()) >= math.floor(begun) + 1)
+    end)
+
+    it("reads the token again from its source when it has expired", function()
+      local folder <close> = moonsail.folder()
+      local path = folder.path .. "/moonsail/config.lua"
+      assert(os.execute(("mkdir -p '%s/moonsail'"):format(folder.path)))
+      local api <close> = buddy.serve { ["GET /x"] = function(request)
+        if request.headers.authorization == "Bearer fresh" then return { id = 3 } end
+        moonsail.write(path, 'return { token = "fresh" }')
+        return buddy.failure(401, "expired")
+      end }
+      moonsail.write(path, 'return { token = "stale" }')
+      local transport = session.new({
+        settings = { endpoint = api.url, workspace = "acme" },
+        getenv = function(name) return name == "XDG_CONFIG_HOME" and folder.path or nil end,
+      }):transport()
+      local read = task.map({ 1, 2, 3 }, {}, function() return transport.get("/x").id end)
+      assert.same({ 3, 3, 3 }, { table.unpack(read) })
+      assert.is_true(#api.requests <= 6)
+    end)
+
+    it("does not ask again with the token that was refused", function()
+      local transport, api = open(buddy.failure(401, "no"))
+      assert.equal(401, raised(transport.get, "/x").status)
+      assert.equal(1, #api.requests)
     end)
 
     it("does not try again what was refused", function()
@@ -129,7 +157,7 @@ describe("the transport", function()
   describe("an answer that is not Buddy's", function()
     local function fault(route)
       local transport = open(route)
-      return raised(transport.get, "/x", 1)
+      return raised(transport.get, "/x", { tries = 1 })
     end
 
     it("is a page of HTML", function()
@@ -161,7 +189,7 @@ describe("the transport", function()
       local api = buddy.serve { ["GET /x"] = function() task.sleep(60) end }
       finally(function() api.server:close() end)
       local transport = api:session({ timing = { request = 0.05 } }):transport()
-      local err = raised(transport.get, "/x", 2)
+      local err = raised(transport.get, "/x", { tries = 2 })
       assert.same({ "network", "timeout" }, { err.kind, err.code })
     end)
 
@@ -203,6 +231,20 @@ describe("the transport", function()
         assert.equal("uncertain", raised(transport.write, "POST", "/x", {}).kind)
         assert.equal(1, #api.requests)
       end
+    end)
+
+    it("waits when it was refused for coming too often, which had no effect", function()
+      local route = function(_, count) return count == 1 and buddy.failure(429, "Slow down") or { id = 3 } end
+      local transport, api = open(route)
+      assert.equal(3, transport.write("POST", "/x", {}).id)
+      assert.equal(2, #api.requests)
+      transport, api = open(route)
+      local request = assert(execution.request { branch = "main" })
+      assert.equal("accepted", transport.submit("/x", request).outcome)
+      assert.equal(2, #api.requests)
+      transport, api = open(buddy.failure(429, "Slow down"))
+      assert.equal("refused", transport.submit("/x", request).outcome)
+      assert.equal(5, #api.requests)
     end)
 
     it("surely had no effect when nobody listened", function()

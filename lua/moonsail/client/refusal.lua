@@ -30,13 +30,24 @@ function M.message(response)
   return #messages > 0 and table.concat(messages, "; ") or nil
 end
 
-local function is_html(response)
+---Whether an answer is a page for people.
+---@param response host.http.Response
+---@return boolean
+function M.is_html(response)
   return response.body:find("^%s*<") ~= nil
 end
 
 -- Buddy answers 429, and in older editions 403 with these words.
-local function is_rate_limit(response, message)
-  return response.status == 429 or response.status == 403 and message and message:lower():find("rate limit", 1, true)
+local function says_rate_limit(response, message)
+  return response.status == 429
+    or response.status == 403 and message ~= nil and message:lower():find("rate limit", 1, true) ~= nil
+end
+
+---Whether the API has refused a request because there were too many.
+---@param response host.http.Response
+---@return boolean
+function M.is_rate_limit(response)
+  return says_rate_limit(response, response.status == 403 and M.message(response) or nil)
 end
 
 local function scope_hint(response, scope)
@@ -81,18 +92,17 @@ function M.answer(response, context)
   local status = response.status
   if status >= 300 and status < 400 then return redirect(response, context) end
   local message = M.message(response)
-  local limited = is_rate_limit(response, message)
+  local limited = says_rate_limit(response, message)
   local facts = {
     status = status,
     url = context.url,
     transient = (limited or status >= 500) and true or nil,
-    reset = limited and tonumber(response.headers["x-rate-limit-reset"]) or nil,
     foreign = not message or nil,
   }
   if limited then
     return errors.new("api", "the API's rate limit is used up", "Wait until it renews, or ask for less.", facts)
   end
-  message = message or (is_html(response) and "with a page of HTML") or "without a reason"
+  message = message or (M.is_html(response) and "with a page of HTML") or "without a reason"
   local verb = status >= 500 and "failed" or "refused"
   return errors.new("api", ("the API %s (%d): %s"):format(verb, status, message), hint_for(response, context), facts)
 end
@@ -104,7 +114,7 @@ end
 ---@return moonsail.Error
 function M.body(response, context, fault)
   local facts = { status = response.status, url = context.url, transient = true }
-  if is_html(response) then
+  if M.is_html(response) then
     return errors.new("api", context.url .. " answered with HTML, not JSON",
       "It does not look like Buddy's API: check BUDDY_API_ENDPOINT, such as https://api.buddy.works.", facts)
   end

@@ -75,12 +75,11 @@ function Session:reports(what)
   return self.progress ~= nil and self.progress[what] ~= nil
 end
 
-local function connect(self, endpoint, token, token_source)
-  return require("moonsail.client.transport").new {
-    endpoint = endpoint, token = token, token_source = token_source,
-    note = function(message) self:report("note", message) end,
-    timeout = self.timing.request, backoff = self.timing.backoff,
-  }
+-- `way` is where to and with which token: a part of moonsail.TransportOptions.
+local function connect(self, way)
+  way.note = function(message) self:report("note", message) end
+  way.timeout, way.backoff = self.timing.request, self.timing.backoff
+  return require("moonsail.client.transport").new(way)
 end
 
 -- ---- The embedded engine. It lives in a task of its own, because what it spawns belongs to who started it.
@@ -134,27 +133,42 @@ local function require_name(value, what)
     ('Name it in the recipe, as in sail.project "acme/website", or set BUDDY_%s.'):format(what:upper()))
 end
 
----Which workspace and project are meant. Starts the embedded engine when it is to serve.
+-- With what the settings and the embedded engine add, which is started when it is to serve.
+local function complete(self, workspace, project)
+  local settings = self.settings()
+  workspace, project = workspace or settings.workspace, project or settings.project
+  if settings.token then return workspace, project end
+  local engine = engine_for(self, settings.workspace or workspace, settings.project or project)
+  return workspace or engine.workspace, project or engine.project
+end
+
+---Which workspace and project are meant.
 ---@async
 ---@param workspace? string
 ---@param project? string
 ---@return { workspace: string, project: string }
 function Session:place(workspace, project)
-  local settings = self.settings()
-  workspace, project = workspace or settings.workspace, project or settings.project
-  if not settings.token then
-    local engine = engine_for(self, settings.workspace or workspace, settings.project or project)
-    workspace, project = workspace or engine.workspace, project or engine.project
-  end
+  workspace, project = complete(self, workspace, project)
   return { workspace = require_name(workspace, "workspace"), project = require_name(project, "project") }
 end
 
-local function make_transport(self)
-  local settings = self.settings()
-  if settings.token then return connect(self, settings.endpoint, settings.token, settings.sources.token) end
+---Which workspace is meant.
+---@async
+---@param workspace? string
+---@return string
+function Session:workspace(workspace)
+  return require_name((complete(self, workspace)), "workspace")
+end
+
+local function make_transport(self, options)
+  local settings, getenv = self.settings(), options.getenv or os.getenv
+  if settings.token then
+    return connect(self, { endpoint = settings.endpoint, token = settings.token, token_source = settings.sources.token,
+      reread = function() return read_settings(self, options).token end, shared = getenv "XDG_RUNTIME_DIR" })
+  end
   local engine = engine_for(self, settings.workspace, settings.project)
   local endpoint = require("moonsail.client.url").endpoint(engine.endpoint)
-  return connect(self, endpoint, engine.token, "the embedded engine")
+  return connect(self, { endpoint = endpoint, token = engine.token, token_source = "the embedded engine" })
 end
 
 ---The way to the API.
@@ -190,7 +204,7 @@ function M.new(options)
     timing = options.timing or {},
   }, Session)
   self.settings = once.new(function() return read_settings(self, options) end)
-  self.connection = once.new(function() return make_transport(self) end)
+  self.connection = once.new(function() return make_transport(self, options) end)
   if options.embedded then
     self.signal = task.event()
     self.keeper = task.spawn(keep_engine, self)
