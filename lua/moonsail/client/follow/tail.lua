@@ -26,7 +26,7 @@ local silent = { INITIAL = true, ENQUEUED = true, NOT_EXECUTED = true }
 ---@field by_key table<any, moonsail.TailedLog>
 ---@field turns integer
 ---@field count integer lines that have been told, in all
----@field queue? table[] { line, action }, for a function that is called by who waits
+---@field queue? { first: integer, last: integer, [integer]: table } { line, action }, for who waits to be called with
 ---@field reader? boolean whether somebody reads
 ---@field refused? moonsail.Error why the logs may not be read
 local Tail = {}
@@ -34,7 +34,8 @@ Tail.__index = Tail
 
 local function queue_in(queue)
   return function(action, lines)
-    for _, line in ipairs(lines) do queue[#queue + 1] = { line, action } end
+    for i, line in ipairs(lines) do queue[queue.last + i] = { line, action } end
+    queue.last = queue.last + #lines
   end
 end
 
@@ -54,25 +55,25 @@ end
 ---@param call fun(line: string, action: moonsail.ActionExecution)
 ---@return moonsail.Tail
 function M.calling(path, quiet, call)
-  local queue = {}
+  local queue = { first = 1, last = 0 }
   local self = M.telling(path, quiet, queue_in(queue))
-  self.queue, self.call, self.next = queue, call, 1
+  self.queue, self.call = queue, call
   return self
 end
 
 ---Whether there is something to deliver.
 ---@return boolean
 function Tail:has_news()
-  return self.queue ~= nil and self.queue[self.next] ~= nil
+  return self.queue ~= nil and self.queue.first <= self.queue.last
 end
 
 ---Calls the function with each line that has come. Raises what it raises; the line counts as delivered then.
 ---@async
 function Tail:deliver()
   while self:has_news() do
-    local item = self.queue[self.next]
-    self.queue[self.next] = nil
-    self.next = self.next + 1
+    local queue = self.queue
+    local item = queue[queue.first]
+    queue[queue.first], queue.first = nil, queue.first + 1
     self.call(item[1], item[2])
   end
 end
