@@ -5,6 +5,8 @@ local M = {}
 -- Which module gives which field; each has a function `fields(session)` that returns them.
 local homes = {
   project = "moonsail.client.project",
+  workspace = "moonsail.client.workspace",
+  workspaces = "moonsail.client.workspace",
   all = "moonsail.concurrency",
   map = "moonsail.concurrency",
   race = "moonsail.concurrency",
@@ -37,6 +39,8 @@ end
 
 ---@class moonsail.Library
 ---@field project fun(name?: string): moonsail.Project "workspace/project", or what the settings say
+---@field workspace fun(name?: string): moonsail.Workspace or what the settings say
+---@field workspaces fun(): moonsail.Workspace[]
 ---@field all fun(fns: function[]): any[] runs all at once
 ---@field map fun(items: any[], options: { limit?: integer }, fn: function): any[] one task for each item
 ---@field race fun(fns: function[]): any, integer the first one's result and index

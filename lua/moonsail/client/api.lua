@@ -23,4 +23,10 @@ M.place = effect.define("api.place", { write = false }, function(session, worksp
   return session:place(workspace, project)
 end)
 
+---Which workspace is meant, in the same way.
+---@type fun(session: moonsail.Session, workspace: string?): string
+M.workspace = effect.define("api.workspace", { write = false }, function(session, workspace)
+  return session:workspace(workspace)
+end)
+
 return M

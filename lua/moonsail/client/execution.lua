@@ -1,9 +1,11 @@
---- An execution: what is known of it, waiting for it, its logs, its end.
+--- An execution: what is known of it, waiting for it, its logs, and the operations that change it.
 
 local api = require "moonsail.client.api"
+local approval = require "moonsail.client.approval"
 local effect = require "host.effect"
 local errors = require "moonsail.errors"
 local private = require "moonsail.client.private"
+local reading = require "moonsail.client.reading"
 local status = require "moonsail.client.status"
 local url = require "moonsail.client.url"
 local verdict = require "moonsail.client.verdict"
@@ -22,6 +24,7 @@ local M = {}
 ---@field comment? string
 ---@field priority? string
 ---@field trigger? string what started it, such as "CLICK"
+---@field delay_until? string when it starts, if it waits for that
 ---@field start_date? string
 ---@field finish_date? string
 ---@field last_status string as last seen; `status()` asks
@@ -34,7 +37,7 @@ function Execution:__tostring()
 end
 
 local function session_of(self)
-  return private[self.pipeline.project].session
+  return private[self.pipeline].session
 end
 
 local function path_of(self)
@@ -42,7 +45,7 @@ local function path_of(self)
 end
 
 local function refresh(self)
-  local answer = api.get(session_of(self), path_of(self))
+  local answer = reading.get(self.pipeline, path_of(self))
   view.describe(self, answer)
   return answer
 end
@@ -120,13 +123,67 @@ function Execution:logs(action)
   return require("moonsail.client.logs").read(session_of(self), path_of(self), self, action)
 end
 
+---One of its actions, with what only its own page tells: who approved or stopped it, which variables went in and out.
+---Source: https://buddy.works/docs/api/executions/get-action-execution-details
+---@async
+---@param choice string|integer name or id
+---@return moonsail.ActionDetails
+function Execution:action(choice)
+  return require("moonsail.client.action_details").read(self.pipeline, path_of(self), self:actions(), choice)
+end
+
+-- ---- Operations. Source: https://buddy.works/docs/api/runs/cancel-retry-approve
+
+---Asks for any operation, in the API's own words. What has a name of its own is better said with that.
+---@async
+---@param fields { operation: string, variables?: table, approve_action_id?: integer } variables as `run` takes them
+---@return moonsail.Execution # another one, where the API goes on with a new number
+function Execution:change(fields)
+  local answer = api.write(session_of(self), "PATCH", path_of(self), approval.body(self, fields))
+  local id = view.field(answer, "id")
+  if id and id ~= self.id then return M.new(self.pipeline, answer) end
+  if id then view.describe(self, answer) end
+  return self
+end
+
 ---Asks for it to be stopped. Does not wait for that.
----Source: https://buddy.works/docs/api/runs/cancel-retry-approve
 ---@async
 ---@return moonsail.Execution
 function Execution:cancel()
-  view.describe(self, api.write(session_of(self), "PATCH", path_of(self), { operation = "CANCEL" }))
-  return self
+  return self:change { operation = "CANCEL" }
+end
+
+---Runs it again, with the same variables and settings. Only what has failed or was cancelled can be.
+---@async
+---@return moonsail.Execution # to wait for; another one, where the API goes on with a new number
+function Execution:retry()
+  return self:change { operation = "RETRY" }
+end
+
+---Starts at once what waits for its time (`delay_until`).
+---@async
+---@return moonsail.Execution
+function Execution:run_now()
+  return self:change { operation = "RUN_DELAYED" }
+end
+
+---The actions that wait for a person, and what they ask for.
+---@async
+---@return moonsail.Waiting[]
+function Execution:waiting()
+  local path = private[self.pipeline].path() .. "/actions"
+  local list = approval.waiting(self:actions())
+  for _, waiting in ipairs(list) do approval.describe(waiting, self.pipeline, path .. url.path(waiting.id)) end
+  return list
+end
+
+---Lets an action go on that waits for a person: approves it, or gives it the variables that it asks for. Raises `usage`
+---when none waits, or several do and none is named.
+---@async
+---@param answer? { action?: string|integer, variables?: table } name or id; variables as `run` takes them
+---@return moonsail.Execution
+function Execution:approve(answer)
+  return self:change(approval.answer(self, self:actions(), answer or {}))
 end
 
 ---Makes an execution of what the API says of it.
@@ -134,6 +191,7 @@ end
 ---@param answer table
 ---@return moonsail.Execution
 function M.new(pipeline, answer)
+  view.name_pipeline(pipeline, view.field(answer, "pipeline"))
   return setmetatable(view.describe({ pipeline = pipeline }, answer), Execution)
 end
 

@@ -47,25 +47,26 @@ end
 ---Which of workspace, project and pipeline does not exist.
 ---@async
 ---@param session moonsail.Session
----@param place { workspace: string, project: string }
----@param pipeline? string|integer its id or identifier
+---@param place moonsail.Place
 ---@param err moonsail.Error the 404; returned when all of them seem to exist
 ---@return moonsail.Error
-function M.explain(session, place, pipeline, err)
+function M.explain(session, place, err)
+  local workspace, project, pipeline = place.workspace, place.project, place.pipeline
   local names, known = names_in(session, "/workspaces", "workspaces", { "domain" })
-  if names and not known[place.workspace] then
-    return M.unknown("workspace", place.workspace, "that the token may enter", names)
+  if names and not known[workspace] then
+    return M.unknown("workspace", workspace, "that the token may enter", names)
   end
-  local path = url.path("workspaces", place.workspace, "projects")
+  if not project then return err end
+  local path = url.path("workspaces", workspace, "projects")
   names, known = names_in(session, path, "projects", { "name" })
-  if names and not known[place.project] then
-    return M.unknown("project", place.project, "in the workspace " .. place.workspace, names)
+  if names and not known[project] then
+    return M.unknown("project", project, "in the workspace " .. workspace, names)
   end
   if not pipeline then return err end
-  path = path .. url.path(place.project, "pipelines")
+  path = path .. url.path(project, "pipelines")
   names, known = names_in(session, path, "pipelines", { "identifier", "name", "id" })
   if not names or known[tostring(pipeline)] then return err end
-  return M.unknown("pipeline", tostring(pipeline), ("in %s/%s"):format(place.workspace, place.project), names)
+  return M.unknown("pipeline", tostring(pipeline), ("in %s/%s"):format(workspace, project), names)
 end
 
 return M

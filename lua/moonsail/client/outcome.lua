@@ -19,21 +19,21 @@ local function line(fault)
 end
 
 ---The error for a request that is wrong in itself: every fault on a line of its own.
----@param pipeline moonsail.Pipeline
+---@param what string such as "the request to run the pipeline build"
 ---@param faults host.execution.Fault[]
 ---@return moonsail.Error err of kind `usage`
-function M.faulty(pipeline, faults)
+function M.faulty(what, faults)
   local lines = {}
   for i, fault in ipairs(faults) do lines[i] = line(fault) end
   local count = #faults == 1 and "a fault" or #faults .. " faults"
-  return errors.new("usage", ("the request to run the pipeline %s has %s; nothing was sent"):format(pipeline, count),
+  return errors.new("usage", ("%s has %s; nothing was sent"):format(what, count),
     table.concat(lines, "\n"), { faults = faults, field = faults[1].path })
 end
 
 local function refused(pipeline, outcome, context)
   local err = refusal.answer(outcome.response, context)
   if err.status ~= 404 then return err end
-  return missing.explain(private[pipeline.project].session, pipeline.project:place(), pipeline.name or pipeline.id, err)
+  return missing.explain(private[pipeline].session, private[pipeline].place(), err)
 end
 
 local function page(pipeline, base)
@@ -41,8 +41,16 @@ local function page(pipeline, base)
   return url.site(base) .. url.path(place.workspace, place.project, "pipelines", "pipeline", pipeline.id)
 end
 
-local function uncertain(pipeline, outcome, base)
-  local message = ("it is not known whether %s was started: %s"):format(pipeline, outcome.message or "no answer came")
+-- A page of HTML comes from another server, or from something on the way: that explains more than where it is no JSON.
+local function reason(outcome, context)
+  local response = outcome.response
+  if not response or not refusal.is_html(response) then return outcome.message or "no answer came" end
+  return ("%s answered with a page of HTML (%d), which is not Buddy's API; check BUDDY_API_ENDPOINT"):format(
+    context.url, response.status)
+end
+
+local function uncertain(pipeline, outcome, base, context)
+  local message = ("it is not known whether %s was started: %s"):format(pipeline, reason(outcome, context))
   local address = page(pipeline, base)
   return errors.new("uncertain", message, "Look at its latest executions before you start it again: " .. address,
     { status = outcome.status, code = outcome.code, url = address })
@@ -55,11 +63,11 @@ end
 ---@param path string where it was sent
 ---@return moonsail.Error err of kind `api`, `network` or `uncertain`
 function M.failure(pipeline, outcome, path)
-  local transport = private[pipeline.project].session:transport()
+  local transport = private[pipeline].session:transport()
   local context = transport.context("POST", path)
   if outcome.outcome == "refused" then return refused(pipeline, outcome, context) end
   if outcome.outcome == "unsent" then return refusal.network(outcome.message, outcome.code, context) end
-  return uncertain(pipeline, outcome, transport.endpoint.base)
+  return uncertain(pipeline, outcome, transport.endpoint.base, context)
 end
 
 return M

@@ -1,20 +1,25 @@
---- A project of a workspace: where its API begins, and its pipelines.
+--- A project of a workspace: where its API begins, its pipelines, what else it has.
 
 local api = require "moonsail.client.api"
 local errors = require "moonsail.errors"
-local missing = require "moonsail.client.missing"
 local once = require "moonsail.client.once"
-local pages = require "moonsail.client.pages"
 local pipelines = require "moonsail.client.pipeline"
 local private = require "moonsail.client.private"
+local reading = require "moonsail.client.reading"
+local repository = require "moonsail.client.repository"
 local url = require "moonsail.client.url"
+local variables = require "moonsail.client.variables"
+local view = require "moonsail.client.view"
 
 local M = {}
 
----@class moonsail.Project
+---@class moonsail.Project: moonsail.Repository
 ---@field workspace? string nil until it is first used, when the settings are to say
 ---@field name? string the same
-local Project = {}
+---@field display_name? string known of those that `workspace:projects()` lists; so are the following
+---@field status? string "ACTIVE" or "CLOSED"
+---@field url? string its page
+local Project = setmetatable({}, { __index = repository.Repository })
 Project.__index = Project
 Project.__name = "moonsail.Project"
 
@@ -47,18 +52,24 @@ end
 ---@async
 ---@return moonsail.Pipeline[]
 function Project:pipelines()
-  local session = private[self].session
-  local get = function(path) return api.get(session, path) end
-  local ok, entries = pcall(pages.all, get, private[self].path() .. "/pipelines", "pipelines")
-  if not ok then
-    if errors.is(entries) and entries.status == 404 then
-      entries = missing.explain(session, self:place(), nil, entries)
-    end
-    error(entries, 0)
-  end
-  local list = {}
-  for i, entry in ipairs(entries) do list[i] = pipelines.from(self, entry) end
+  local list = reading.list(self, private[self].path() .. "/pipelines", "pipelines")
+  for i, entry in ipairs(list) do list[i] = pipelines.from(self, entry) end
   return list
+end
+
+---The variables of the project itself; those of its workspace and its pipelines are theirs.
+---@async
+---@return moonsail.Variable[]
+function Project:variables()
+  return variables.list(self, "project_name=" .. url.encode(self:place().project))
+end
+
+---What the API says of it: `name`, `display_name`, `default_branch`, `http_repository`, ….
+---Source: GET /workspaces/:workspace/projects/:project in Buddy's REST types (npm @buddy-works/unit-tests)
+---@async
+---@return table
+function Project:facts()
+  return view.plain(reading.get(self, private[self].path()))
 end
 
 ---The names that stand in its paths.
@@ -67,6 +78,20 @@ end
 function Project:place()
   private[self].path()
   return { workspace = self.workspace, project = self.name }
+end
+
+---Makes a project, without asking anything.
+---@param session moonsail.Session
+---@param known { workspace?: string, name?: string, display_name?: string, status?: string, url?: string }
+---@return moonsail.Project
+function M.new(session, known)
+  local self = setmetatable(known, Project)
+  private[self] = {
+    session = session,
+    path = once.new(function() return locate(self) end),
+    place = function() return self:place() end,
+  }
+  return self
 end
 
 -- "workspace/project", "project", or nothing. Names of dots only would climb up the path.
@@ -92,9 +117,7 @@ function M.fields(session)
     ---@return moonsail.Project
     project = function(name)
       local workspace, project = parse(name)
-      local self = setmetatable({ workspace = workspace, name = project }, Project)
-      private[self] = { session = session, path = once.new(function() return locate(self) end) }
-      return self
+      return M.new(session, { workspace = workspace, name = project })
     end,
   }
 end

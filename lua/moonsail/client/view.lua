@@ -55,27 +55,53 @@ function M.list(object, name, kind)
   return entries
 end
 
+---The entry of an action execution.
+---@param entry table as the API answers it
+---@return moonsail.ActionExecution
+function M.action(entry)
+  local action = field(entry, "action")
+  return {
+    id = math.tointeger(field(action, "id")),
+    execution_id = text(entry, "action_execution_id"),
+    name = text(action, "name") or "?",
+    type = text(action, "type"),
+    status = text(entry, "status") or "INITIAL",
+    progress = tonumber(field(entry, "progress")) or 0,
+    start_date = text(entry, "start_date"),
+    finish_date = text(entry, "finish_date"),
+    error = text(entry, "error_message"),
+  }
+end
+
 ---The actions of a full execution; nil for a short one.
 ---@param execution table as the API answers it
 ---@return moonsail.ActionExecution[]?
 function M.actions(execution)
   if not field(execution, "action_executions") then return nil end
   local actions = {}
-  for i, entry in ipairs(M.list(execution, "action_executions")) do
-    local action = field(entry, "action")
-    actions[i] = {
-      id = math.tointeger(field(action, "id")),
-      execution_id = text(entry, "action_execution_id"),
-      name = text(action, "name") or "?",
-      type = text(action, "type"),
-      status = text(entry, "status") or "INITIAL",
-      progress = tonumber(field(entry, "progress")) or 0,
-      start_date = text(entry, "start_date"),
-      finish_date = text(entry, "finish_date"),
-      error = text(entry, "error_message"),
-    }
-  end
+  for i, entry in ipairs(M.list(execution, "action_executions")) do actions[i] = M.action(entry) end
   return actions
+end
+
+---An object of the API without its nulls, at any depth.
+---@param object any
+---@return any
+function M.plain(object)
+  if type(object) ~= "table" then return object end
+  local is_list = json.is_list(object)
+  local plain = is_list and json.list {} or {}
+  for name, value in (is_list and ipairs or pairs)(object) do
+    if value ~= null then plain[is_list and #plain + 1 or name] = M.plain(value) end
+  end
+  return plain
+end
+
+---Takes over the names that an answer gives a pipeline, where it has none.
+---@param pipeline moonsail.Pipeline
+---@param entry any
+function M.name_pipeline(pipeline, entry)
+  pipeline.name = pipeline.name or text(entry, "name")
+  pipeline.identifier = pipeline.identifier or text(entry, "identifier")
 end
 
 ---Copies the facts of an execution into `target`: few, since a recipe may hold thousands.
@@ -91,6 +117,7 @@ function M.describe(target, execution)
   target.pull_request = field(field(execution, "pull_request"), "name")
   target.comment = field(execution, "comment")
   target.priority = field(execution, "priority")
+  target.delay_until = field(execution, "delay_until")
   target.trigger = field(execution, "triggered_on") or field(execution, "triggeredOn") or field(execution, "mode")
   target.start_date = field(execution, "start_date")
   target.finish_date = field(execution, "finish_date")
