@@ -51,6 +51,16 @@ static void stop_reading(Connection *c) {
   uv_read_stop((uv_stream_t *)&c->tcp);
 }
 
+/* When the peer has gone, libuv tells of an end without asking the kernel whether it was one. */
+static int why_ended(Connection *c) {
+  uv_os_fd_t fd;
+  int err = 0;
+  socklen_t size = sizeof err;
+  if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0)
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size);
+  return err == 0 ? UV_EOF : uv_translate_sys_error(err);
+}
+
 static void on_data(uv_stream_t *tcp, ssize_t count, const uv_buf_t *room) {
   (void)room;
   Connection *c = (Connection *)tcp;
@@ -61,9 +71,10 @@ static void on_data(uv_stream_t *tcp, ssize_t count, const uv_buf_t *room) {
     if (c->unread.size - c->taken >= UNREAD_LIMIT)
       stop_reading(c);
   } else {
+    int err = count == UV_EOF ? why_ended(c) : (int)count;
     stop_reading(c);
-    c->ended = count == UV_EOF;
-    c->failure = count == UV_EOF ? 0 : (int)count;
+    c->ended = err == UV_EOF;
+    c->failure = err == UV_EOF ? 0 : err;
   }
   task_wake(&c->stream->read);
 }

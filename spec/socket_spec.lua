@@ -139,6 +139,15 @@ describe("host.socket", function()
       assert.equal("ECONNRESET", select(3, stream:read()))
     end)
 
+    it("tells of a reset that came with the last bytes", function()
+      local stream <close> = connect(function(peer)
+        peer:write "before"
+        peer:reset()
+      end)
+      for _ = 1, 10 do task.yield() end
+      assert.same({ "before", "ECONNRESET" }, { table.unpack({ soon(read_all, stream) }, 1, 2) })
+    end)
+
     it("fails to write to a peer that has gone", function()
       local stream <close> = connect(function(peer) peer:reset() end)
       soon(read_all, stream)
