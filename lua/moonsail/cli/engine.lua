@@ -23,8 +23,8 @@ local function parser()
     :argname "PATH":count "*"
   p:option("--webhook", "A URL that is told when executions start and end. The secret key in what it gets is "
     .. "$MOONSAIL_WEBHOOK_SECRET."):argname "URL":count "*"
-  p:option("--faults", "Spoil requests: this SHARE of them, or with \"header\" only those whose header X-Moonsail-Fault "
-    .. "asks for one."):argname "SHARE[;seed=N][;only=NAME,NAME...]":target "faults_of"
+  p:option("--faults", "Spoil requests: this SHARE of them, or with \"header\" only those whose header "
+    .. "X-Moonsail-Fault asks for one."):argname "SHARE[;seed=N][;only=NAME,NAME...]":target "faults_of"
   p:require_command(false)
   p:command("faults", "Prints the faults that --faults and the header X-Moonsail-Fault know.")
   p:command("coverage", "Prints what the engine supports of buddy.yml and of the API, and what it refuses.")
