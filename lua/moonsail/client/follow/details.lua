@@ -6,7 +6,7 @@ local task = require "host.task"
 
 local M = {}
 
-local WATCHED = 8 -- executions of a pipeline whose actions are watched at once
+M.MOST = 8 -- executions of a pipeline that are looked at by themselves, in one look
 
 local function runs(entry)
   local status = entry.execution.last_status
@@ -38,7 +38,7 @@ local function wanted(poller)
   end
   table.sort(read, by_turn)
   table.sort(watched, by_age)
-  return table.move(watched, 1, WATCHED, #read + 1, read)
+  return table.move(watched, 1, M.MOST, #read + 1, read)
 end
 
 ---Reads what the logs of an execution have that is new, as far as the pace allows.
@@ -65,14 +65,15 @@ end
 ---Looks at some executions by themselves.
 ---@async
 ---@param poller moonsail.Poller
-function M.look(poller)
+---@param most integer
+function M.look(poller, most)
   local pace, some = poller.following.pace.details, {}
   for _, entry in ipairs(wanted(poller)) do
-    if #some == WATCHED or not pace:take(0) then break end
+    if #some == most or not pace:take(0) then break end
     entry.detailed = poller.looks
     some[#some + 1] = entry
   end
-  task.map(some, { limit = WATCHED }, look)
+  task.map(some, { limit = M.MOST }, look)
 end
 
 return M

@@ -128,14 +128,16 @@ local function look_at(self, entry)
 end
 
 local function look_at_list(self)
+  local begun = task.monotonic()
   local unseen = self.sweep:read()
+  local is_slow = task.monotonic() - begun > self.first -- such as when the rate limit is nearly used up
   if unseen then
     table.move(unseen, 1, SINGLE_LOOKS, 1, unseen)
     for place = #unseen, SINGLE_LOOKS + 1, -1 do unseen[place] = nil end
     task.map(unseen, { limit = SINGLE_LOOKS }, function(entry) look_at(self, entry) end)
     self.sweep:begin()
   end
-  details.look(self)
+  details.look(self, is_slow and 1 or details.MOST)
 end
 
 -- One alone is asked for by itself, and so are few that stand far down in the list: by turns.
@@ -192,9 +194,7 @@ local function suffer(self, err)
   local outcome = verdict_of(self, err)
   if outcome then return finish_all(self, outcome) end
   if not self.trouble then self.following:suffer(err) end
-  local longest = self.session.timing.trouble_longest or LONGEST_TROUBLE
-  local wanted = err.reset and err.reset - task.now() or 0
-  self.trouble = math.min(math.max((self.trouble or self.first) * 2, wanted), longest)
+  self.trouble = math.min((self.trouble or self.first) * 2, self.session.timing.trouble_longest or LONGEST_TROUBLE)
 end
 
 local function try_to_look(self)
