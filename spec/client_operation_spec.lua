@@ -65,10 +65,10 @@ describe("an operation on an execution", function()
     } do
       it("gives variables to what is " .. status, function()
         stands(status, { { 6, "Ask", status } })
-        local home = sail.secret "HOME"
+        local home = sail.secret "PATH"
         execution:approve { variables = { REGION = "eu", COUNT = 3, PASSWORD = home } }
         assert.same({ operation = operation, approve_action_id = 6, variables = {
-          { key = "COUNT", value = "3" }, { key = "PASSWORD", value = os.getenv "HOME", encrypted = true },
+          { key = "COUNT", value = "3" }, { key = "PASSWORD", value = os.getenv "PATH", encrypted = true },
           { key = "REGION", value = "eu" },
         } }, api:sent())
       end)

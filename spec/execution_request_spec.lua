@@ -120,7 +120,7 @@ describe("host.execution", function()
     end)
 
     it("turns a time from now into the time that it will be then", function()
-      local clock <close> = task.simulate(1e9 + 0.25) -- 2001-09-09T01:46:40.250Z
+      local _ <close> = task.simulate(1e9 + 0.25) -- 2001-09-09T01:46:40.250Z
       for given, sent in pairs {
         ["30s"] = "2001-09-09T01:47:10.250Z", ["1m"] = "2001-09-09T01:47:40.250Z",
         ["3h10m"] = "2001-09-09T04:56:40.250Z", ["2d"] = "2001-09-11T01:46:40.250Z",
@@ -302,7 +302,8 @@ describe("host.execution", function()
     it("refuses a date that is none, or past", function()
       assert.equal('delay_until: found string "tomorrow", expected ' .. DATE, fault { delay_until = "tomorrow" })
       for _, text in ipairs {
-        "", "s", "30", "30 s", "10m3h", "3h3h", "-30s", "1.5h", "1w", "30sx", "1234567890s", "3h10", "2999-01-01", "2999-01-01T00:00:00", "2999-01-01T00:00:00+01:00", "2999-01-01 00:00:00Z",
+        "", "s", "30", "30 s", "10m3h", "3h3h", "-30s", "1.5h", "1w", "30sx", "1234567890s", "3h10",
+        "2999-01-01", "2999-01-01T00:00:00", "2999-01-01T00:00:00+01:00", "2999-01-01 00:00:00Z",
         "2999-01-01T00:00:00.Z", "2999-01-01T00:00:00.1234567890Z", "2999-1-01T00:00:00Z", "2999-01-01T00:00:00Zx",
         "+999-01-01T00:00:00Z", "2999-01-01T00:00:00.000", " 2999-01-01T00:00:00Z",
       } do
