@@ -10,9 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { EXIT_FAULT = 1, EXIT_INTERRUPTED = 130 };
+
+enum { MANY_FILES = 64 * 1024 };
 
 typedef struct Main {
   Host *host;
@@ -76,6 +79,15 @@ static bool open_standard_files(void) {
   return true;
 }
 
+/* A client is a descriptor. Not more than that, since some of our children may walk through all that are possible. */
+static void allow_many_files(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= MANY_FILES)
+    return;
+  limit.rlim_cur = limit.rlim_max < MANY_FILES ? limit.rlim_max : MANY_FILES;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* What a program reads from us must not be cut short in silence. A reader who has gone wanted no more. */
 static bool output_is_lost(Host *host) {
   bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;
@@ -87,6 +99,7 @@ static bool output_is_lost(Host *host) {
 int main(int argc, char **argv) {
   if (!open_standard_files())
     return EXIT_FAULT;
+  allow_many_files();
   Main run = { .host = host_new(), .code = EXIT_FAULT };
   if (run.host == NULL) {
     fputs("moonsail: cannot start: not enough memory, or no file descriptors left\n", stderr);

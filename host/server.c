@@ -1,12 +1,14 @@
 /* An HTTP server whose handlers are tasks. What HTTP means is libmicrohttpd's affair. Here servers are opened and
- * closed, and the functions that the user gave them are called; server_exchange.c takes what libmicrohttpd tells of a
- * connection to a handler's task, server_request.c makes the table that a handler gets, server_response.c makes an
- * answer of what it returns, and server_loop.c is when libmicrohttpd runs. */
+ * closed, and the functions that the user gave them are called. server_visitor.c lets clients in, server_head.c checks
+ * how their first request begins, server_peer.c keeps an eye on the connections, server_exchange.c takes what
+ * libmicrohttpd tells of one to a handler's task, server_request.c makes the table that a handler gets,
+ * server_response.c makes an answer of what it returns, and server_loop.c is when libmicrohttpd runs. */
 #include "server.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +16,12 @@
 
 /* Both headers, and what libmicrohttpd notes of them. Not more than that, since it zeroes all of it after a request. */
 enum { CONNECTION_BYTES = 2 * HEADER_BYTES + 4096 };
+
+/* Those that libmicrohttpd has begun to close count no more for us, but still do for it. */
+enum { SPARE_CONNECTIONS = 64 };
+
+/* Of those who have not sent a request yet. */
+enum { MAX_VISITORS = 16 * 1024 };
 
 /* ---- Functions of the user. */
 
@@ -71,7 +79,9 @@ void server_stop(Server *server) {
     return;
   unlink_server(server);
   listening_remove(server->host, &server->listening);
+  visitors_end(server);
   loop_leave(server);
+  close(server->door_fd);
   exchanges_end(server);
   release(L, server->handle);
 }
@@ -213,18 +223,25 @@ static size_t keep_escaped(void *data, struct MHD_Connection *connection, char *
   return strlen(text);
 }
 
-/* The daemon owns the socket from here on, except when it is not started. */
-static struct MHD_Daemon *start_daemon(Server *server, int fd, const Settings *settings) {
+/* It gets its connections from server_visitor.c, which keeps to the limit. */
+static struct MHD_Daemon *start_daemon(Server *server) {
   return server->mhd->MHD_start_daemon(
-      MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server, /* options: */
-      MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, settings->max_connections,
-      MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-      (size_t)CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+      MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, server,
+      MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->max_connections + SPARE_CONNECTIONS, /* from here on options */
+      MHD_OPTION_CONNECTION_TIMEOUT, server->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+      (size_t)CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
       MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
       MHD_OPTION_END);
 }
 
-/* Returns NULL, with the socket closed, when memory or descriptors are short. */
+/* Most of the descriptors; others need some, too. */
+static int visitors_at_most(void) {
+  struct rlimit limit;
+  bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 * 3 < MAX_VISITORS;
+  return known ? (int)(limit.rlim_cur / 4 * 3) : MAX_VISITORS;
+}
+
+/* Takes the socket. Returns NULL when memory or descriptors are short. */
 static Server *server_new(Host *host, Handle *handle, int fd, const Settings *settings) {
   Server *server = calloc(1, sizeof *server);
   if (server == NULL)
@@ -232,8 +249,12 @@ static Server *server_new(Host *host, Handle *handle, int fd, const Settings *se
   server->host = host;
   server->mhd = &host->servers->mhd;
   server->handle = handle;
+  server->door_fd = fd;
   server->max_body = settings->max_body;
-  server->daemon = start_daemon(server, fd, settings);
+  server->max_connections = (int)settings->max_connections;
+  server->max_visitors = visitors_at_most();
+  server->idle_timeout_s = settings->idle_timeout_s;
+  server->daemon = start_daemon(server);
   if (server->daemon == NULL)
     goto start_daemon_failed;
   const union MHD_DaemonInfo *info = server->mhd->MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -244,9 +265,9 @@ static Server *server_new(Host *host, Handle *handle, int fd, const Settings *se
   listening_add(host, &server->listening, handle->port);
   return server;
 loop_enter_failed:
-  server->mhd->MHD_stop_daemon(server->daemon); /* closes the socket */
-  free(server);
-  return NULL;
+  server->mhd->MHD_stop_daemon(server->daemon);
+  loop_leave(server); /* which frees it */
+  server = NULL;
 start_daemon_failed:
   free(server);
 calloc_failed:

@@ -1,5 +1,5 @@
-/* What the parts of host.server share: server.c, server_exchange.c, server_request.c, server_response.c and
- * server_loop.c. */
+/* What the parts of host.server share: server.c, server_visitor.c, server_head.c, server_peer.c, server_exchange.c,
+ * server_request.c, server_response.c and server_loop.c. */
 #ifndef MOONSAIL_SERVER_H
 #define MOONSAIL_SERVER_H
 
@@ -16,6 +16,7 @@
 enum { HEADER_BYTES = 8 * 1024 };
 
 #define MHD_FUNCTIONS(X)                                                                                               \
+  X(MHD_add_connection)                                                                                                \
   X(MHD_add_response_header)                                                                                           \
   X(MHD_create_response_from_buffer)                                                                                   \
   X(MHD_destroy_response)                                                                                              \
@@ -39,6 +40,8 @@ typedef struct Microhttpd {
 
 typedef struct Server Server;
 typedef struct Exchange Exchange;
+typedef struct Peer Peer;
+typedef struct Visitor Visitor;
 
 struct Servers {
   Microhttpd mhd;
@@ -58,9 +61,11 @@ typedef struct Handle {
 enum { HANDLER = 1, ON_ERROR = 2, REJECT = 3 };
 
 struct Server {
-  uv_poll_t poll;
+  uv_poll_t poll;   /* of libmicrohttpd's epoll */
+  uv_poll_t door;   /* of the listening socket */
   uv_timer_t timer; /* libmicrohttpd's next timeout, which it counts in real time */
-  int handles;      /* of these two; the whole is freed with the last one */
+  uv_timer_t sweep; /* once a second while there are connections: whose time is over */
+  int handles;      /* how many of these are open; the whole is freed with the last one */
   Listening listening;
   Host *host;
   const Microhttpd *mhd;
@@ -69,11 +74,18 @@ struct Server {
   Server *next;
   Exchange *exchanges; /* from the first header to the end of the answer or, if later, of the handler */
   Exchange *spare;
+  Visitor *first_visitor, *last_visitor;
+  int visitors, max_visitors;
+  int ready;                    /* of the visitors: there was no room for them yet */
+  Peer *first_idle, *last_idle; /* the longest idle one first */
+  int connections, max_connections;
+  int door_fd;
+  unsigned idle_timeout_s;
   size_t max_body;
   unsigned pass; /* counts the calls of pump */
   unsigned run;  /* counts those of MHD_run */
   bool due;      /* an answer is ready, or a timeout: pump at the end of the turn */
-  bool again;    /* libmicrohttpd has to run once more to write an answer, or to accept again */
+  bool again;    /* libmicrohttpd has to run once more to write an answer */
   bool waiting;  /* libmicrohttpd has asked for an answer that was not there yet */
   int busy;      /* libmicrohttpd or a function of the user runs, so that the server must not go away yet */
   bool closing;
@@ -85,9 +97,11 @@ struct Exchange {
   Exchange *previous, *next;
   struct MHD_Response *response; /* until it is queued */
   unsigned status;
-  unsigned run;  /* in which it began */
-  unsigned pass; /* in which its handler was started */
+  unsigned run;      /* in which it began */
+  unsigned pass;     /* in which its handler was started */
+  uint64_t since_ms; /* it began, or was answered */
   bool started;
+  bool answered;
   bool running;
   bool suspended;
   const char *method, *path; /* while the request is made */
@@ -122,9 +136,50 @@ enum MHD_Result on_request(void *server, struct MHD_Connection *connection, cons
 /* libmicrohttpd's MHD_OPTION_NOTIFY_COMPLETED: the answer is sent, or the client has gone. */
 void on_completed(void *data, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code);
 
+/* Ends those whose body, or whose reader, is too slow. */
+void exchanges_sweep(Server *server);
+
+/* ---- server_peer.c */
+
 /* libmicrohttpd's MHD_OPTION_NOTIFY_CONNECTION. */
 void on_connection(void *server, struct MHD_Connection *connection, void **context,
                    enum MHD_ConnectionNotificationCode code);
+
+/* A request begins, or has come to its end. */
+void peer_begin(Server *server, struct MHD_Connection *connection);
+void peer_rest(Server *server, struct MHD_Connection *connection);
+
+/* -1 when it cannot be told. */
+int peer_socket(const Server *server, struct MHD_Connection *connection);
+
+/* Makes the longest idle one go; false when all are busy. */
+bool peer_evict(Server *server);
+
+void peers_sweep(Server *server);
+
+/* ---- server_visitor.c */
+
+/* Lets clients in from here on. */
+void visitors_open_door(Server *server);
+
+/* Lets in those who have waited for room. */
+void visitors_promote(Server *server);
+
+/* Keeps a connection, of which libmicrohttpd has the descriptor, until its client has read the answer. */
+void visitor_linger(Server *server, int fd);
+
+void visitors_sweep(Server *server);
+void visitors_end(Server *server);
+
+/* ---- server_head.c */
+
+/* The length of a whole head at the beginning of the data, or 0. The first `from` bytes are known to hold none. */
+size_t head_length(const char *data, size_t size, size_t from);
+
+bool head_has_request_line(const char *data, size_t size);
+
+/* NULL, or what is wrong with a whole head, with the status to answer. */
+const char *head_fault(const char *head, size_t size, int *status);
 
 /* ---- server_request.c */
 
@@ -152,13 +207,22 @@ enum MHD_Result response_refuse_early(Exchange *x, int status, const char *messa
 /* In the middle of a body libmicrohttpd takes no answer, it only closes: the answer is written past it. */
 enum MHD_Result response_refuse_midway(Exchange *x, int status, const char *message);
 
+/* Writes the server's own answer to a socket, as far as there is room for it. */
+void response_write(Server *server, int fd, int status, const char *message);
+
 /* ---- server_loop.c */
 
-/* Watches the daemon's epoll descriptor; false when that cannot be done. */
+/* Watches the daemon's epoll descriptor and the listening socket; false when that cannot be done. */
 bool loop_enter(Server *server, int epoll_fd);
 
-/* Forgets the timeout and the descriptor, which must still be open. The server is freed in a later turn. */
+/* Forgets both, which must still be open, and the timers. The server is freed in a later turn. */
 void loop_leave(Server *server);
+
+/* Runs libmicrohttpd if that is due. */
+void loop_run_due(Server *server);
+
+/* Looks after a while whose time is over. */
+void loop_sweep_soon(Server *server);
 
 /* libmicrohttpd runs at the end of this turn. */
 void loop_pump_soon(Server *server);

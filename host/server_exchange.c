@@ -6,9 +6,12 @@
 #include "server.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 /* Passes in which a waiting handler is asked for its answer before its connection is suspended. */
 enum { PATIENCE = 4 };
+
+enum { BODY_MS = 60 * 1000, ANSWER_MS = 300 * 1000 }; /* for a request's body to come, and an answer to be taken */
 
 /* ---- The list of them. */
 
@@ -146,6 +149,8 @@ static enum MHD_Result begin_exchange(Server *server, struct MHD_Connection *con
     return MHD_NO;
   *context = x;
   x->run = server->run;
+  x->since_ms = uv_now(&server->host->loop);
+  peer_begin(server, connection);
   return check_size(x);
 }
 
@@ -186,8 +191,9 @@ enum MHD_Result on_request(void *data, struct MHD_Connection *connection, const 
 }
 
 void on_completed(void *data, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code) {
-  (void)data, (void)connection, (void)code;
+  (void)code;
   Exchange *x = *context;
+  peer_rest(data, connection);
   if (x == NULL)
     return;
   *context = NULL;
@@ -197,12 +203,21 @@ void on_completed(void *data, struct MHD_Connection *connection, void **context,
     exchange_end(x); /* else when its handler has ended */
 }
 
-/* At the limit of connections libmicrohttpd stops accepting. It begins anew in the run after the one that has room. */
-void on_connection(void *data, struct MHD_Connection *connection, void **context,
-                   enum MHD_ConnectionNotificationCode code) {
-  (void)connection, (void)context;
-  Server *server = data;
-  server->again = server->again || code == MHD_CONNECTION_NOTIFY_CLOSED;
+static void check_time(Exchange *x, uint64_t now) {
+  bool slow = !x->started && !x->answered && now - x->since_ms > BODY_MS;
+  bool unread = x->answered && now - x->since_ms > ANSWER_MS;
+  if (x->connection == NULL || (!slow && !unread))
+    return;
+  int fd = peer_socket(x->server, x->connection);
+  if (slow)
+    response_write(x->server, fd, MHD_HTTP_REQUEST_TIMEOUT, "the request's body did not come in time");
+  shutdown(fd, SHUT_RDWR); /* libmicrohttpd sees the end of the stream, and closes */
+}
+
+void exchanges_sweep(Server *server) {
+  uint64_t now = uv_now(&server->host->loop);
+  for (Exchange *x = server->exchanges; x != NULL && !server->closing; x = x->next)
+    check_time(x, now);
 }
 
 void exchanges_end(Server *server) {

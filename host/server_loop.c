@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { SWEEP_MS = 1000 };
+
 static void pump(Server *server) {
   server_enter(server);
   server->due = false;
@@ -24,6 +26,12 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
   pump(server);
   if (host->servers->first != NULL)
     host_after_turn(host, &host->servers->hook);
+}
+
+void loop_run_due(Server *server) {
+  if (server->due && !server->closing)
+    pump(server);
+  host_after_turn(server->host, &server->host->servers->hook);
 }
 
 void loop_pump_soon(Server *server) {
@@ -59,23 +67,62 @@ static Server *next_due(Host *host) {
   return server;
 }
 
+static void promote_visitors(Host *host) {
+  for (Server *server = host->servers->first; server != NULL; server = server->next)
+    visitors_promote(server);
+}
+
 void on_server_turn_end(Host *host, TurnHook *hook) {
   (void)hook;
   Server *due;
-  while ((due = next_due(host)) != NULL)
+  promote_visitors(host);
+  while ((due = next_due(host)) != NULL) {
     pump(due); /* may close any of them */
+    promote_visitors(host);
+  }
   for (Server *server = host->servers->first; server != NULL; server = server->next)
     set_timer(server);
 }
 
+/* ---- Whose time is over. */
+
+static void on_sweep(uv_timer_t *timer) {
+  Server *server = timer->data;
+  server_enter(server);
+  visitors_sweep(server);
+  peers_sweep(server);
+  exchanges_sweep(server);
+  if (server->visitors == 0 && server->connections == 0)
+    uv_timer_stop(timer);
+  server_leave(server);
+}
+
+void loop_sweep_soon(Server *server) {
+  if (!server->closing && !uv_is_active((uv_handle_t *)&server->sweep))
+    uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+}
+
+/* ---- Beginning and end. */
+
+static void opened(Server *server, void *handle) {
+  ((uv_handle_t *)handle)->data = server;
+  server->handles++;
+}
+
 bool loop_enter(Server *server, int epoll_fd) {
   uv_loop_t *loop = &server->host->loop;
+  uv_timer_init(loop, &server->timer); /* of the kind that cannot fail */
+  opened(server, &server->timer);
+  uv_timer_init(loop, &server->sweep);
+  opened(server, &server->sweep);
   if (uv_poll_init(loop, &server->poll, epoll_fd) != 0)
     return false;
-  uv_timer_init(loop, &server->timer); /* of the kind that cannot fail */
-  server->poll.data = server->timer.data = server;
-  server->handles = 2;
+  opened(server, &server->poll);
+  if (uv_poll_init(loop, &server->door, server->door_fd) != 0)
+    return false;
+  opened(server, &server->door);
   uv_poll_start(&server->poll, UV_READABLE, on_readable);
+  visitors_open_door(server);
   return true;
 }
 
@@ -86,7 +133,9 @@ static void on_closed(uv_handle_t *handle) {
 }
 
 void loop_leave(Server *server) {
-  uv_poll_stop(&server->poll);
-  uv_close((uv_handle_t *)&server->poll, on_closed);
-  uv_close((uv_handle_t *)&server->timer, on_closed);
+  void *const handles[] = { &server->poll, &server->door, &server->timer, &server->sweep };
+  for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) {
+    if (((uv_handle_t *)handles[i])->data != NULL)
+      uv_close(handles[i], on_closed); /* which also stops it */
+  }
 }

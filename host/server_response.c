@@ -136,6 +136,8 @@ enum MHD_Result response_queue(Exchange *x) {
     return MHD_NO; /* no memory even for an empty answer: the connection is closed */
   enum MHD_Result result = server->mhd->MHD_queue_response(x->connection, x->status, x->response);
   response_drop(x);
+  x->answered = true;
+  x->since_ms = uv_now(&server->host->loop);
   server->again = server->again || x->run != server->run; /* an answer given later is not written in the same run */
   return result;
 }
@@ -191,23 +193,28 @@ static int serialize(lua_State *L) {
   return 1;
 }
 
-enum MHD_Result response_refuse_midway(Exchange *x, int status, const char *message) {
-  Server *server = x->server;
+void response_write(Server *server, int fd, int status, const char *message) {
   lua_State *L = server->host->L;
   int top = lua_gettop(L);
+  Exchange x = { .server = server };
   lua_pushcfunction(L, serialize);
-  lua_pushlightuserdata(L, x);
-  response_reject(L, x, status, message);
-  if (x->response != NULL && lua_pcall(L, 2, 1, 0) == LUA_OK) {
-    const union MHD_ConnectionInfo *info =
-        server->mhd->MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  lua_pushlightuserdata(L, &x);
+  response_reject(L, &x, status, message);
+  if (x.response != NULL && lua_pcall(L, 2, 1, 0) == LUA_OK) {
     size_t length;
     const char *answer = lua_tolstring(L, -1, &length);
-    if (info != NULL)
-      (void)!send(info->connect_fd, answer, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)!send(fd, answer, length, MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   lua_settop(L, top);
-  response_drop(x);
+  response_drop(&x);
+  buffer_free(&x.body);
+}
+
+enum MHD_Result response_refuse_midway(Exchange *x, int status, const char *message) {
+  int fd = peer_socket(x->server, x->connection);
+  response_write(x->server, fd, status, message);
+  shutdown(fd, SHUT_WR);
+  visitor_linger(x->server, fd);
   return MHD_NO;
 }
 
@@ -215,5 +222,6 @@ enum MHD_Result response_refuse_early(Exchange *x, int status, const char *messa
   lua_State *L = x->server->host->L;
   response_reject(L, x, status, message);
   lua_pop(L, 1);
+  visitor_linger(x->server, peer_socket(x->server, x->connection));
   return response_queue(x);
 }
