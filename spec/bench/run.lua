@@ -1,5 +1,6 @@
 --- The parts of scripts/bench.
 
+local follow = require "spec.bench.follow"
 local peers = require "spec.bench.peers"
 local measure = require "spec.bench.measure"
 local process = require "host.process"
@@ -102,46 +103,10 @@ function M.process(moonsail, folder)
   })
 end
 
-local follow = [[
-local sail = require "moonsail"
-local project = sail.project()
-local followed = {}
-for id = 1, 20 do
-  for _, execution in ipairs(project:pipeline(id):executions { limit = %d }) do followed[#followed + 1] = execution end
-end
-sail.map(followed, {}, function(execution) execution:wait() end)
-]]
-
-local function peak_memory(pid)
-  local file = io.open(("/proc/%d/status"):format(pid))
-  local kilobytes = file and file:read("a"):match "VmHWM:%s*(%d+)"
-  if file then file:close() end
-  return kilobytes and kilobytes / 1024
-end
-
---- Follows `each` executions on each of 20 pipelines. Returns its peak memory, the requests, and the seconds.
-local function follow_many(moonsail, folder, each)
-  local api <close> = require("spec.bench.api").serve(20, each, 6)
-  local recipe = peers.write(folder, "follow.lua", follow:format(each))
-  local child <close> = assert(process.spawn {
-    command = { moonsail, "run", recipe }, environment = environment(folder, api.url), merge = true,
-  })
-  local memory = 0
-  for _ in child.read, child do memory = math.max(memory, peak_memory(child.pid) or 0) end
-  assert(child:wait().code == 0, "following failed")
-  return memory, api.requests()
-end
-
 function M.follow(moonsail, folder)
-  local rows = { { "executions", "pipelines", "peak memory", "requests" } }
-  local most = 0
-  for _, each in ipairs { 5, 50, 500 } do
-    local memory, requests = follow_many(moonsail, folder, each)
-    most = math.max(most, memory)
-    table.insert(rows, { tostring(each * 20), "20", ("%.1f MB"):format(memory), tostring(requests) })
-  end
-  measure.table("executions followed at once", rows)
-  print(("  %.1f MB (less than 64%s)"):format(most, most < 64 and "" or ": missed"))
+  local function around(url) return environment(folder, url) end
+  follow.steady(moonsail, around)
+  follow.many(moonsail, around, folder)
 end
 
 function M.engine(moonsail, folder)
