@@ -195,7 +195,7 @@ function Budget:take(kind)
       self:tell(wait)
       task.sleep(wait)
     end
-    if share > 0 then
+    if share > 0 and self.known.blocked <= task.now() then -- not refused meanwhile
       self.share = self.share + share
       break
     end
