@@ -223,10 +223,10 @@ describe("moonsail", function()
     it("refuses its own options when they are wrong", function()
       check({ 2, "", "moonsail: project in the command line is empty\n  Give it a value, or leave it out.\n" },
         { "run", "--project=", recipe "require('moonsail').project():pipelines()" })
-      check({ 2, "", "moonsail: moonsail run has no option --projekt\n" ..
-        "  See moonsail run --help. A recipe's own parameters stand behind the recipe.\n" },
-        { "run", "--projekt", "x", "recipe.lua" })
-      check({ 2, "", "moonsail: --project has no value\n  See: moonsail run --help\n" }, { "run", "--project" })
+      check({ 2, "", "moonsail: unknown option '--projekt'\n" ..
+        "  Did you mean '--project'? See: moonsail run --help\n" }, { "run", "--projekt", "x", "recipe.lua" })
+      check({ 2, "", "moonsail: option '--project' requires an argument\n  See: moonsail run --help\n" },
+        { "run", "--project" })
     end)
   end)
 

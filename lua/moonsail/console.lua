@@ -60,6 +60,21 @@ local function align(lines, right)
   return table.concat(texts)
 end
 
+---Cuts a line to a number of characters.
+---@param text string
+---@param width integer
+---@return string
+function M.fit(text, width)
+  local length = utf8.len(text)
+  if not length or length <= width then return text end
+  return text:sub(1, utf8.offset(text, math.max(1, width)) - 1) .. "…"
+end
+
+-- One line, and nothing that a terminal would obey: much of it comes from outside.
+local function cell(value)
+  return value == nil and "" or tostring(value):gsub("%s", " "):gsub("%c", "")
+end
+
 ---The text of a table, as `sail.table` prints it.
 ---@param rows table[] records, or lists
 ---@param columns? (string|moonsail.Column)[] titles of lists, fields of records; none: lists without a head
@@ -75,7 +90,7 @@ function M.format_table(rows, columns)
     for i, column in ipairs(list) do
       local value = row[column.key]
       if right[i] ~= false and value ~= nil then right[i] = type(value) == "number" end
-      line[i] = value == nil and "" or tostring(value):gsub("%s", " ")
+      line[i] = cell(value)
     end
     lines[#lines + 1] = line
   end

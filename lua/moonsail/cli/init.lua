@@ -4,6 +4,10 @@ local usage = [[
 usage: moonsail COMMAND [ARGUMENT...]
 
   run RECIPE [--NAME VALUE...]   run a recipe
+  execute PIPELINE [OPTION...]   start an execution, and wait for its end
+  executions COMMAND             look at executions, wait for them, change them
+  pipelines [show PIPELINE]      show the pipelines of a project
+  actions PIPELINE               show the actions of a pipeline
   eval 'LUA'                     run a few words of Lua, and print what they return
   engine                         serve Buddy's API from a git repository and run its pipelines here
   test [PATH...]                 run busted specs inside moonsail
@@ -12,7 +16,10 @@ usage: moonsail COMMAND [ARGUMENT...]
   moonsail COMMAND --help tells more.
 ]]
 
-local commands = { eval = true, test = true, run = true, engine = true, version = true }
+local commands = {
+  actions = true, engine = true, eval = true, execute = true, executions = true, pipelines = true, run = true,
+  test = true, version = true,
+}
 
 ---@param argv table<integer, string> with the program's name at 0
 ---@param version string

@@ -1,55 +1,31 @@
 --- moonsail run RECIPE [--NAME VALUE...]
 
 local arguments_of = require "moonsail.cli.arguments"
-local display = require "moonsail.cli.display"
 local effect = require "host.effect"
 local errors = require "moonsail.errors"
 local loader = require "moonsail.recipe.loader"
+local parser = require "moonsail.cli.parser"
+local perform = require "moonsail.cli.perform"
 local report = require "moonsail.cli.report"
-local task = require "host.task"
+local settings = require "moonsail.cli.settings"
 local terminal = require "host.terminal"
 
-local usage = [[
-usage: moonsail run [--workspace NAME] [--project NAME] [--endpoint URL] RECIPE [--NAME VALUE...]
-
-Runs a recipe. What follows the recipe are the recipe's own parameters;
-moonsail run RECIPE --help lists them.
-
-  --workspace NAME   the workspace, when the recipe does not name one
-  --project NAME     the project, or WORKSPACE/PROJECT
-  --endpoint URL     the API's address
-  --allow-http       plain http also to other machines
-
-The token comes from BUDDY_TOKEN or the configuration file, never from the
-command line, where other users could read it. With neither a token nor an
-endpoint, moonsail serves the git repository of the current directory itself.
-]]
-
-local value_options = { workspace = true, project = true, endpoint = true }
+local function make_parser()
+  local p = parser.new("run", "Runs a recipe. What follows the recipe are the recipe's own parameters; moonsail run "
+    .. "RECIPE --help lists them.", settings.NOTE):usage "Usage: moonsail run [OPTION...] RECIPE [--NAME VALUE...]"
+  settings.declare(p)
+  return p
+end
 
 -- Our own options stand before the recipe, the recipe's behind it.
 local function split(arguments)
-  local settings, place = {}, 1
-  while arguments[place] and arguments[place]:find "^%-" do
-    local name, value = arguments[place]:match "^%-%-([%w-]+)=?(.*)$"
-    if name == "help" or arguments[place] == "-h" then return nil end
-    if name == "allow-http" then
-      settings.allow_http = true
-    elseif value_options[name] then
-      if not arguments[place]:find("=", 1, true) then
-        place = place + 1
-        value = arguments[place]
-      end
-      if not value then errors.raise("usage", ("--%s has no value"):format(name), "See: moonsail run --help") end
-      settings[name] = value
-    else
-      errors.raise("usage", ("moonsail run has no option %s"):format(arguments[place]),
-        "See moonsail run --help. A recipe's own parameters stand behind the recipe.")
-    end
-    place = place + 1
+  local place = 1
+  while arguments[place] and settings.length(arguments, place) > 0 do
+    place = place + settings.length(arguments, place)
   end
+  local options = parser.parse(make_parser(), { table.unpack(arguments, 1, place - 1) }, "run")
   if not arguments[place] then errors.raise("usage", "no recipe is given", "See: moonsail run --help") end
-  return settings, arguments[place], { table.unpack(arguments, place + 1) }
+  return settings.of(options), arguments[place], { table.unpack(arguments, place + 1) }
 end
 
 local function asks_for_help(arguments)
@@ -122,57 +98,13 @@ local function run_recipe(path, session)
   check()
 end
 
-local TAIL = 12 -- lines of a failed action's log
-
--- What failed says why in its log, so its end is shown at once.
-local function show_failure(problem)
-  for _, action in ipairs(problem.actions or {}) do
-    if action.status == "FAILED" then
-      local ok, lines = pcall(problem.execution.logs, problem.execution, action.id)
-      if ok and #lines > 0 then
-        local first = math.max(1, #lines - TAIL + 1)
-        local head = ("the log of '%s'%s:\n  | "):format(action.name, first > 1 and ", its end" or "")
-        terminal.write("stderr", head .. table.concat(lines, "\n  | ", first) .. "\n")
-      end
-    end
-  end
-end
-
--- Ctrl-C ends moonsail, and not what runs at Buddy: so that is said. The embedded engine ends with us.
-local function tell_when_interrupted(screen, session)
-  return setmetatable({}, {
-    __close = function(_, problem)
-      if errors.exit_code(problem) ~= 130 then return end
-      local open = screen:open()
-      screen:close()
-      local lines = { "moonsail: interrupted" }
-      for _, execution in ipairs(session.engine and {} or open) do
-        lines[#lines + 1] = ("  %s goes on: %s"):format(display.title(execution), execution.url)
-      end
-      terminal.write("stderr", table.concat(lines, "\n") .. "\n")
-    end,
-  })
-end
-
 return function(arguments)
-  local ok, settings, path, rest = pcall(split, arguments)
-  if not ok then return report.error(settings) end
-  if not settings then
-    terminal.write("stdout", usage)
-    return 0
-  end
-  local screen <close> = display.new()
+  local ok, given, path, rest = pcall(split, arguments)
+  if not ok then return report.error(given) end
   local helping = asks_for_help(rest)
   local parsed, parameters = pcall(arguments_of.parse, helping and {} or rest)
   if not parsed then return report.error(parameters) end
-  local session <close> = require("moonsail.client.session").new {
-    settings = settings, parameters = parameters, progress = screen, embedded = true,
-  }
-  local guard <close> = tell_when_interrupted(screen, session) -- luacheck: ignore 211
-  local recipe = task.spawn(helping and show_help or run_recipe, path, session)
-  local done, problem = pcall(recipe.join, recipe)
-  if done then return 0 end
-  screen:close() -- what it still holds comes before the error
-  if errors.is(problem) and problem.kind == "execution" then show_failure(problem) end
-  return report.error(problem, path)
+  return perform.perform({ settings = given, parameters = parameters, recipe = path }, function(session)
+    if helping then show_help(path, session) else run_recipe(path, session) end
+  end)
 end

@@ -66,21 +66,29 @@ local function check_wait(options)
   end
 end
 
----Waits until it has ended, and returns it. Raises `execution` unless it was SUCCESSFUL, and when the time is over.
----Trouble on the way to the API is waited out. With `logs`, every line of every action's log is told once, in the
----action's order, as it comes: shown, or given to a function.
+---Waits until it has ended, or until the time is over, and tells what became of it. Trouble on the way to the API is
+---waited out. With `logs`, every line of every action's log is told once, in the action's order, as it comes: shown, or
+---given to a function.
 ---@async
 ---@param options? { timeout?: number, logs?: boolean|fun(line: string, action: moonsail.ActionExecution) } `timeout` in
 ---  seconds, default for ever
----@return moonsail.Execution
-function Execution:wait(options)
+---@return moonsail.Outcome
+function Execution:outcome(options)
   options = options or {}
   check_wait(options)
   local outcome = follow(session_of(self), self, options)
   self.last_status = outcome.status or self.last_status
   self.start_date, self.finish_date = outcome.start_date or self.start_date, outcome.finish_date or self.finish_date
   outcome.execution = self
-  local err = verdict.error(outcome)
+  return outcome
+end
+
+---Waits until it has ended, and returns it. Raises `execution` unless it was SUCCESSFUL, and when the time is over.
+---@async
+---@param options? { timeout?: number, logs?: boolean|function } see `outcome`
+---@return moonsail.Execution
+function Execution:wait(options)
+  local err = verdict.error(self:outcome(options))
   if err ~= nil then error(err, 0) end
   return self
 end
