@@ -4,6 +4,7 @@ local http = require "host.http"
 local json = require "host.json"
 local peers = require "spec.bench.peers"
 local process = require "host.process"
+local process_facts = require "spec.bench.process_facts"
 local task = require "host.task"
 
 local M = {}
@@ -16,9 +17,16 @@ local pipelines = [[
   refs: [ "refs/heads/main" ]
   actions:
     - { action: Stamp, type: BUILD, docker_image_name: debian, execute_commands: [ date +%s.%N ] }
+- pipeline: instant
+  refs: [ "refs/heads/main" ]
+  actions: [ { action: Nothing, type: SLEEP, sleep_in_sec: 1, disabled: true } ]
 ]]
 
-local function make_repository(folder)
+---Makes the repository that engines serve.
+---@async
+---@param folder string
+---@return string path
+function M.repository(folder)
   local path = folder .. "/repository"
   assert(process.run { command = { "git", "init", "-q", "-b", "main", path } })
   peers.write(path, "buddy.yml", pipelines)
@@ -38,14 +46,16 @@ local function read(path)
   return text
 end
 
+---Starts an engine, and waits for its first answer.
 ---@async
 ---@param moonsail string
----@param folder string
-function M.start(moonsail, folder)
-  local repository = make_repository(folder)
+---@param repository string
+---@param state string folder
+function M.start(moonsail, repository, state)
+  local began = task.monotonic()
   local server = assert(process.spawn {
-    command = { moonsail, "engine", "--repo", repository, "--state", folder .. "/state", "--project", "bench",
-      "--rate-limit", "1000000000" },
+    command = { moonsail, "engine", "--repo", repository, "--state", state, "--project", "bench", "--rate-limit",
+      "1000000000" },
     merge = true,
   })
   local said = ""
@@ -61,13 +71,36 @@ function M.start(moonsail, folder)
     assert(answer.status == 200, answer.body)
     return answer.body
   end
+  local self = { token = token }
+  request("GET", endpoint .. "/workspaces")
+  self.start_ms = 1000 * (task.monotonic() - began)
   local ids = {}
   for _, pipeline in ipairs(json.decode(request("GET", prefix:sub(1, -2))).pipelines) do
     ids[pipeline.identifier] = pipeline.id
   end
-  local self = { token = token }
   function self.url(name) return ("%s%d/executions"):format(prefix, ids[name]) end
   function self.post(name) return request("POST", self.url(name), peers.request) end
+
+  function self.memory() return process_facts.memory(server.pid) end
+
+  ---Runs a pipeline that has nothing to do that many times, to their end.
+  function self.fill(count)
+    local function is_last_over()
+      local list = json.decode(request("GET", self.url "instant" .. "?per_page=1"))
+      return list.executions[1].status == "SUCCESSFUL" and list.executions[1].finish_date ~= json.null
+    end
+    local left = count
+    local function post()
+      while left > 0 do
+        left = left - 1
+        self.post "instant"
+      end
+    end
+    local posts = {}
+    for i = 1, 32 do posts[i] = post end
+    task.all(posts)
+    while not is_last_over() do task.sleep(0.1) end
+  end
 
   local function stamp(id)
     local url = ("%s/%d"):format(self.url "stamp", id)
@@ -87,9 +120,9 @@ function M.start(moonsail, folder)
   function self.start_times(count)
     local times = {}
     for i = 1, count do
-      local began = task.now()
+      local sent = task.now()
       local execution = json.decode(self.post "stamp")
-      times[i] = 1000 * (stamp(execution.id) - began)
+      times[i] = 1000 * (stamp(execution.id) - sent)
     end
     return times
   end

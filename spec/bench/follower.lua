@@ -1,5 +1,5 @@
---- Follows all that goes on at 20 pipelines, in a process of its own, and measures itself. Prints "begin" and "end" while
---- it counts what it uses, and at last what it was told, and when.
+--- Follows all that goes on at 20 pipelines, in a process of its own, and measures itself. Prints "begin" and "end"
+--- around what it counts, and at last what it was told, and when.
 
 local process_facts = require "spec.bench.process_facts"
 local session = require "moonsail.client.session"
