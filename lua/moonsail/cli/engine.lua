@@ -23,6 +23,7 @@ local function parser()
     :argname "PATH":count "*"
   p:option("--webhook", "A URL that is told when executions start and end. The secret key in what it gets is "
     .. "$MOONSAIL_WEBHOOK_SECRET."):argname "URL":count "*"
+  p:flag("--events", "Let pushes, other changes of refs, and schedules start pipelines, as buddy.yml says.")
   p:option("--faults", "Spoil requests: this SHARE of them, or with \"header\" only those whose header "
     .. "X-Moonsail-Fault asks for one."):argname "SHARE[;seed=N][;only=NAME,NAME...]":target "faults_of"
   p:require_command(false)
@@ -68,7 +69,7 @@ local function serve(options)
     repository = options.repo, workspace = options.workspace, project = options.project, address = address, port = port,
     state = options.state, rate_limit = options.rate_limit, isolation = options.isolation,
     writable = options.writable[1] and options.writable, webhooks = webhooks_of(options.webhook),
-    faults = options.faults_of, log = say,
+    events = options.events, faults = options.faults_of, log = say,
   }
   if not engine then
     errors.raise("usage", "the engine cannot start: " .. problem, "Correct that, and start it again.")

@@ -19,7 +19,7 @@ local M = {}
 ---@field clear_cache integer
 ---@field request string the JSON that it was asked for with, encrypted values masked
 ---@field sealed? string the same with encrypted values, for the engine's key
----@field triggered_on "CLICK"|"PIPELINE"
+---@field triggered_on "CLICK"|"PIPELINE"|"EVENT"|"SCHEDULE"
 ---@field caller_pipeline? integer of the execution that asked for this one
 ---@field caller_number? integer
 ---@field attempt integer from 1; one more with each RETRY

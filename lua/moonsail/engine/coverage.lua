@@ -3,6 +3,7 @@ local json = require "host.json"
 local language = require "moonsail.engine.language"
 local routes = require "moonsail.engine.routes"
 local shape = require "moonsail.engine.shape"
+local trigger = require "moonsail.engine.trigger"
 
 local M = {}
 
@@ -11,6 +12,7 @@ local M = {}
 ---@field takes? string what may be its value, for people
 ---@field required? boolean
 ---@field refused? string why the engine refuses it
+---@field note? string what the engine does with it
 ---@field keys? engine.coverage.Item[]
 
 ---@class engine.coverage.Section
@@ -40,6 +42,15 @@ local function describe_variants(variants)
   return items
 end
 
+local function describe_events()
+  local items = describe_variants(language.events)
+  for _, item in ipairs(items) do
+    item.note = trigger.seen[item.name] and "starts pipelines with --events"
+      or "shown by the API; never happens here"
+  end
+  return items
+end
+
 local function describe_words(words)
   local items = json.list {}
   for index, word in ipairs(words) do items[index] = { name = word } end
@@ -55,7 +66,8 @@ local function describe_routes()
 end
 
 local EACH_RUNS = "Every execution that is asked for runs: none is skipped for a newer one."
-local NO_EVENTS = "The API shows them. Nothing starts by itself."
+local EVENTS = "The API shows them. Only with --events does anything start by itself. Git knows no target of a pull "
+  .. "request: one with branches other than * never happens here. Schedules are in UTC; what is missed is skipped."
 local ONE_USER = "Times are in UTC. The engine has one user and no groups."
 local NO_IMAGES = "Commands run on this machine: images are named in the log, and not pulled."
 
@@ -63,7 +75,7 @@ local NO_IMAGES = "Commands run on this machine: images are named in the log, an
 function M.sections()
   return json.list {
     { title = "Keys of a pipeline", note = EACH_RUNS, items = describe_keys(language.pipeline) },
-    { title = "Events", note = NO_EVENTS, items = describe_variants(language.events) },
+    { title = "Events", note = EVENTS, items = describe_events() },
     { title = "Keys of a variable", items = describe_keys(language.variable) },
     { title = "Keys of every action", items = describe_keys(language.action) },
     { title = "Trigger times", items = describe_words(language.trigger_times) },
@@ -80,6 +92,7 @@ local function line_of(item, indent)
   if item.required then table.insert(words, "required") end
   if item.refused then table.insert(words, "REFUSED: " .. item.refused) end
   if item.takes then table.insert(words, item.takes) end
+  if item.note then table.insert(words, item.note) end
   if #words == 1 then return words[1] end
   return ("%-34s %s"):format(words[1], table.concat(words, "; ", 2))
 end

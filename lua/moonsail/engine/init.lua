@@ -5,6 +5,7 @@ local book = require "moonsail.engine.book"
 local catalog = require "moonsail.engine.catalog"
 local checkout = require "moonsail.engine.checkout"
 local dispatcher = require "moonsail.engine.dispatcher"
+local events = require "moonsail.engine.events"
 local execution_view = require "moonsail.engine.view.execution"
 local fault_layer = require "moonsail.engine.fault_layer"
 local faults = require "moonsail.engine.faults"
@@ -43,6 +44,7 @@ local M = {}
 ---@field writable? string[] paths that isolated commands may write to beside their own; default: see isolation.lua
 ---@field webhooks? { target_url: string, events?: string[], secret_key?: string }[] told beside those of the API;
 ---default events: all that the engine tells of
+---@field events? boolean whether pushes, schedules and other events start pipelines: see events.lua; default: false
 ---@field faults? true|string faults that are asked for, and by whom: see faults.lua; default: none
 
 ---@class engine.Engine
@@ -237,9 +239,15 @@ function M.start(options)
   ok, message, code = start(inside, given)
   if not ok then return nil, message, code end
   inside.project:pipelines() -- so that its pipelines have their ids from the beginning
+  events.notice(inside, given.events or false)
+  if given.events then
+    inside.events, message = events.open(inside)
+    if not inside.events then return nil, message, "EGIT" end
+  end
   inside.dispatcher:take_over()
   inside.supervisor = task.spawn(inside.dispatcher.run, inside.dispatcher)
   inside.delivery = task.spawn(inside.postman.run, inside.postman)
+  if inside.events then inside.watching = task.spawn(inside.events.run, inside.events) end
   return setmetatable({ endpoint = inside.urls.endpoint, token = inside.tokens.first.text,
     token_file = inside.tokens.file, workspace = given.workspace, project = given.project, faults = inside.faults,
     inside = inside }, Engine)
@@ -256,6 +264,7 @@ function Inside:close()
   self.closed = true
   if self.gate then self.gate:close() end
   if self.server then self.server:close() end
+  stop(self.watching)
   stop(self.supervisor)
   stop(self.delivery)
   if self.folder then state.announce(self.folder, nil) end

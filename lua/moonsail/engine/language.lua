@@ -4,6 +4,7 @@ local action_types = require "moonsail.engine.action"
 local condition = require "moonsail.engine.condition"
 local json = require "host.json"
 local refs = require "moonsail.engine.refs"
+local schedule = require "moonsail.engine.schedule"
 local shape = require "moonsail.engine.shape"
 
 local M = {}
@@ -61,30 +62,30 @@ end)
 
 local REFS = { refs = { shape.list_of(ref, 1), required = true } }
 
-local SCHEDULE = {
-  start_date = shape.text,
-  delay = shape.integer(1, 366 * 24 * 60),
-  cron = shape.text,
-  timezone = shape.name,
-}
-
 local PACKAGES = { packages = shape.list_of(shape.text) }
 
----Keys of events by type. The engine shows events, and starts nothing by them.
+---Keys of events by type. Which of them start something: see trigger.lua.
 M.events = {
   PUSH = REFS,
   CREATE_REF = REFS,
   DELETE_REF = REFS,
   PULL_REQUEST = { events = shape.list_of(shape.name), branches = shape.list_of(ref) },
-  SCHEDULE = SCHEDULE,
+  SCHEDULE = schedule.keys,
   PUBLISH_PACKAGE = PACKAGES,
   DELETE_PACKAGE = PACKAGES,
   WEBHOOK = { totp = shape.boolean },
   EMAIL = { prefix = shape.text, whitelist = shape.list_of(shape.text) },
 }
 
-local event = shape.reader("events", shape.variant("type", { type = { shape.name, required = true } }, M.events,
-  "the engine knows no event %q; it knows %s"))
+local read_event = shape.variant("type", { type = { shape.name, required = true } }, M.events,
+  "the engine knows no event %q; it knows %s")
+
+local event = shape.reader("events", function(check, node, path)
+  local value = read_event(check, node, path)
+  local fault = value and value.type == "SCHEDULE" and schedule.fault(value)
+  if fault then check:fault(node, path, fault) end
+  return value
+end)
 
 -- ---- Actions.
 
@@ -170,13 +171,13 @@ M.pipeline = {
     { MANUAL = "CLICK", ON_EVERY_PUSH = "EVENT", SCHEDULED = "SCHEDULE" }),
   ref_name = ref,
   ref_type = shape.one_of { "BRANCH", "TAG", "PULL_REQUEST", "WILDCARD" },
-  start_date = SCHEDULE.start_date,
-  delay = SCHEDULE.delay,
-  cron = SCHEDULE.cron,
-  timezone = SCHEDULE.timezone,
-  -- What they ask for is so in any case: each execution runs, schedules start nothing, nobody else sees a status.
-  no_skip_to_most_recent = YES_NO,
+  start_date = schedule.keys.start_date,
+  delay = schedule.keys.delay,
+  cron = schedule.keys.cron,
+  timezone = schedule.keys.timezone,
   pause_on_repeated_failures = shape.integer(1, 100),
+  -- What they ask for is so in any case: each execution runs, nobody else sees a status.
+  no_skip_to_most_recent = YES_NO,
   do_not_create_commit_status = shape.boolean,
   ignore_fail_on_project_status = shape.boolean,
   fail_on_prepare_env_warning = shape.boolean,
@@ -229,12 +230,21 @@ local function settle(value)
   value.trigger_mode, value.ref_name, value.ref_type = nil, nil, nil
 end
 
+-- The older way to say one schedule.
+local function check_schedule(check, node, path, value)
+  local wants_one = value.start_date or value.delay or value.cron
+    or (value.on or value.trigger_mode) == "SCHEDULE" and value.events and #value.events == 0
+  local fault = wants_one and schedule.fault(value)
+  if fault then check:fault(node, path, fault) end
+end
+
 ---A reader of one pipeline.
 function M.read_pipeline(check, node, path)
   local value = read_pipeline(check, node, path)
   if not value then return nil end
   value.identifier, value.pipeline = value.pipeline, nil
   value.name = value.name or value.identifier
+  check_schedule(check, node, path, value)
   if #check.faults == 0 then settle(value) end
   return value
 end

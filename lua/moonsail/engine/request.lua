@@ -189,13 +189,18 @@ local function check_actions(faults, pipeline, ids)
   end
 end
 
-local function check_gates(faults, pipeline, fields)
+-- What starts by itself runs on the refs of its event, and nobody is there to say why.
+local function check_asked(faults, at, fields)
+  check_ref(faults, at.pipeline, at)
+  if at.pipeline.description_required and (fields.comment or ""):match "^%s*$" then
+    table.insert(faults, ("comment: pipeline %q wants one"):format(at.pipeline.name))
+  end
+end
+
+local function check_gates(faults, pipeline)
   if pipeline.disabled then
     table.insert(faults, ("Pipeline %q is disabled%s"):format(pipeline.name,
       pipeline.disabled_reason and ": " .. pipeline.disabled_reason or ""))
-  end
-  if pipeline.description_required and (fields.comment or ""):match "^%s*$" then
-    table.insert(faults, ("comment: pipeline %q wants one"):format(pipeline.name))
   end
 end
 
@@ -219,10 +224,12 @@ local function check_from(faults, project, from)
   end
 end
 
-local function check(project, at, fields, from)
+local BY_ITSELF = { EVENT = true, SCHEDULE = true }
+
+local function check(project, at, fields, from, triggered_on)
   local faults = {}
-  check_gates(faults, at.pipeline, fields)
-  check_ref(faults, at.pipeline, at)
+  check_gates(faults, at.pipeline)
+  if not BY_ITSELF[triggered_on] then check_asked(faults, at, fields) end
   check_actions(faults, at.pipeline, fields.actions_to_run)
   M.check_variables(faults, fields.variables)
   check_from(faults, project, from)
@@ -237,7 +244,7 @@ local function has_encrypted(list)
 end
 
 ---@class engine.request.Origin
----@field triggered_on "CLICK"|"PIPELINE"
+---@field triggered_on "CLICK"|"PIPELINE"|"EVENT"|"SCHEDULE"
 ---@field caller? engine.Execution that asks for this one
 
 ---Reads a request. Raises a refusal with every fault.
@@ -254,7 +261,7 @@ function M.read(engine, entry, object, origin)
   local fields = json.decode(text)
   local from = fields.from_revision and fields.from_revision.revision
   local at = target(project, entry, fields)
-  check(project, at, fields, from)
+  check(project, at, fields, from, origin.triggered_on)
   local caller = origin.caller or {}
   local e = {
     pipeline = entry.id,

@@ -136,6 +136,10 @@ create table if not exists delivery (
 
 create index if not exists delivery_of_webhook on delivery (webhook, ended, sequence);
 
+create table if not exists seen_ref (       -- see ref_watch.lua
+  name text primary key,                    -- in full
+  revision text not null) without rowid;
+
 create table if not exists folder (
   path text primary key,
   revision text) without rowid;             -- null while it is being checked out
@@ -167,6 +171,10 @@ local STATEMENTS = {
   last_outcome = [[
     select status from execution where pipeline = ?1 and number < ?2 and status in ('SUCCESSFUL', 'FAILED')
     order by number desc limit 1]],
+  failures_in_a_row = [[
+    select count(*) as count from (
+      select status from execution where pipeline = ?1 and finished is not null order by number desc limit ?2)
+    where status = 'FAILED']],
   last_executions = "select pipeline, max(number) as number, revision from execution group by pipeline",
   unfinished = [[
     select pipeline, number, status, priority, revision, delay_until from execution
@@ -245,6 +253,10 @@ local STATEMENTS = {
   deliveries = [[
     select * from delivery where webhook = ? and (attempts > 0 or ended is not null) order by sequence desc limit ?]],
   remove_deliveries = "delete from delivery where webhook = ?",
+
+  seen_refs = "select * from seen_ref",
+  see_ref = "insert or replace into seen_ref (name, revision) values (?, ?)",
+  forget_ref = "delete from seen_ref where name = ?",
 
   folder = "select revision from folder where path = ?",
   set_folder = "insert or replace into folder (path, revision) values (?, ?)",
