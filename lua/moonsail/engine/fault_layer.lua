@@ -2,6 +2,7 @@
 --- wanted; for those that nobody asked for the gate has put it there.
 local fault = require "moonsail.engine.fault"
 local json = require "host.json"
+local refusal = require "moonsail.engine.refusal"
 local task = require "host.task"
 
 local M = {}
@@ -28,9 +29,20 @@ local function change(response, edit)
   return { status = 200, headers = response.headers, body = json.encode(body) }
 end
 
+-- A refusal whose headers tell as truly of the rate limit as those of any other answer.
+local function refuse(self, request, status, message)
+  local token = self.api.tokens:of(request)
+  return { status = status, headers = self.api:headers(self.api:count(token), token),
+    body = refusal.body { message } }
+end
+
+local function replace(response, status, message)
+  return { status = status, headers = response.headers, body = refusal.body { message } }
+end
+
 -- The limit is used up, which the headers say, or do not.
 local function limited(self, request, wanted, status)
-  local response = self.api:reject(status, "Rate limit exceeded.")
+  local response = refuse(self, request, status, "Rate limit exceeded.")
   local headers = response.headers
   headers["X-Rate-Limit-Remaining"] = "0"
   headers["X-Rate-Limit-Reset"] = tostring(math.ceil(task.now() + wanted.seconds))
@@ -50,19 +62,18 @@ function answers.rate_limit_403(self, request, wanted)
   return limited(self, request, wanted, 403)
 end
 
-function answers.rate_limit_silent(self)
-  local response = self.api:reject(429, "Rate limit exceeded.")
+function answers.rate_limit_silent(self, request)
+  local response = refuse(self, request, 429, "Rate limit exceeded.")
   for _, name in ipairs { "Limit", "Remaining", "Reset" } do response.headers["X-Rate-Limit-" .. name] = nil end
   return response
 end
 
-function answers.error_before_commit(self, _, wanted)
-  return self.api:reject(wanted.status, "Something went wrong, before anything was done.")
+function answers.error_before_commit(self, request, wanted)
+  return refuse(self, request, wanted.status, "Something went wrong, before anything was done.")
 end
 
 function answers.error_after_commit(self, request, wanted)
-  self:perform(request)
-  return self.api:reject(wanted.status, "Something went wrong, after it was done.")
+  return replace(self:perform(request), wanted.status, "Something went wrong, after it was done.")
 end
 
 function answers.unknown_status(self, request, wanted)
@@ -95,12 +106,10 @@ end
 ---The engine's own answer, to which those who have vanished do not exist.
 function Layer:perform(request)
   local vanished, path = self.faults.vanished, request.path
-  local response
   if next(vanished) and vanished[path:match "^.*/executions/%d+" or ""] then
-    response = self.api:reject(404, "There is no such execution")
-  else
-    response = self.api:answer(request)
+    return refuse(self, request, 404, "There is no such execution")
   end
+  local response = self.api:answer(request)
   if response.status == 429 then self.faults.beyond = self.faults.beyond + 1 end
   if not next(vanished) or not path:find "/executions$" then return response end
   return change(response, function(body)
@@ -115,7 +124,7 @@ function Layer:answer(request)
   local text = request.headers["x-moonsail-fault"]
   if not text then return self:perform(request) end
   local wanted, message = fault.parse(text)
-  if not wanted then return self.api:reject(400, message) end
+  if not wanted then return refuse(self, request, 400, message) end
   local answer = answers[wanted.name]
   local applies = fault.by_name[wanted.name].applies
   if not answer or applies and not applies(request.method, request.path) then return self:perform(request) end
