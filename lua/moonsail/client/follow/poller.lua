@@ -16,6 +16,7 @@ local M = {}
 
 local SINGLE_LOOKS = 8 -- executions that are asked for one by one because the list lacks them, at most, in one look
 local LONGEST_TROUBLE = 30 -- seconds between two tries
+local PATIENCE, GROWTH = 10, 1.2 -- looks without a change until the interval grows, and by how much with each more
 local CERTAIN = 60 -- shortest intervals for which a refusal must last that may be a proxy's
 
 ---@class moonsail.Poller
@@ -34,6 +35,7 @@ local CERTAIN = 60 -- shortest intervals for which a refusal must last that may 
 ---@field longest number longest interval
 ---@field interval number seconds until the next look
 ---@field changed boolean whether this look has shown a change
+---@field unchanged integer looks since one has
 ---@field trouble? number seconds until the next try, while reading fails
 ---@field refused? moonsail.Doubt while the API refuses, or a proxy does
 local Poller = {}
@@ -47,6 +49,7 @@ function M.new(following, path)
     following = following, session = following.session, path = path, followed = {}, count = 0, driven = false,
     wake = task.event(), sleeper = sleeper.new(), looks = 0, due = task.monotonic(),
     first = following.shortest, longest = following.longest, interval = following.shortest,
+    changed = false, unchanged = 0,
   }, Poller)
   self.sweep = sweep.new(self)
   return self
@@ -84,7 +87,7 @@ function Poller:join(execution)
     self.count = self.count + 1
   end
   entry.waiters = entry.waiters + 1
-  self.interval = self.first
+  self.interval, self.unchanged = self.first, 0
   self.wake:notify()
   return entry
 end
@@ -197,7 +200,18 @@ local function suffer(self, err)
   self.trouble = math.min((self.trouble or self.first) * 2, self.session.timing.trouble_longest or LONGEST_TROUBLE)
 end
 
+-- The more often nothing has changed, the longer the time until the next look.
+local function adapt(self)
+  self.unchanged = self.changed and 0 or self.unchanged + 1
+  if self.unchanged == 0 then
+    self.interval = self.first
+  elseif self.unchanged > PATIENCE then
+    self.interval = math.min(self.interval * GROWTH, self.longest)
+  end
+end
+
 local function try_to_look(self)
+  local begun = task.monotonic()
   self.changed = false
   local ok, done = pcall(self.sleeper.awake, self.sleeper, look, self)
   if ok and not done then -- the machine was asleep; what was under way is lost
@@ -207,12 +221,12 @@ local function try_to_look(self)
   if ok then
     self:recover()
     self.refused = nil
-    self.interval = self.changed and self.first or math.min(self.interval * 1.2, self.longest)
+    adapt(self)
   else
     suffer(self, done)
   end
   local pause = self.trouble and self.trouble * (0.75 + math.random() / 2) or self.interval
-  self.due = task.monotonic() + pause
+  self.due = math.max(begun + pause, task.monotonic() + pause / 2)
 end
 
 -- ---- Driving.

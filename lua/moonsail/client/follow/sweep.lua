@@ -1,5 +1,5 @@
 --- Going through a pipeline's list, a page a look, from the newest execution down to the oldest that is followed. Pages
---- are as large as that part of the list, so that little is read for nothing.
+--- are as large as that part of the list was last time, so that little is read for nothing.
 
 local view = require "moonsail.client.view"
 
@@ -8,6 +8,7 @@ local M = {}
 local SMALL, LARGE = 100, 1000 -- entries; the API's documents name no largest page
 local LEAST = 20
 local SLACK = 5 -- executions that may be started between two looks
+local GROWTH = 5 -- of the pages, until they are as large as they have to be
 
 ---@class moonsail.Sweep
 ---@field poller moonsail.Poller
@@ -15,14 +16,18 @@ local SLACK = 5 -- executions that may be started between two looks
 ---@field page integer to be read next
 ---@field per_page integer
 ---@field largest integer page that the server gives
----@field newest? integer the highest id in the list
+---@field first? integer id on the first page
+---@field reach integer place in the list of the last that is followed, in the sweep before
+---@field reached integer the same, so far
 local Sweep = {}
 Sweep.__index = Sweep
 
 ---@param poller moonsail.Poller
 ---@return moonsail.Sweep
 function M.new(poller)
-  return setmetatable({ poller = poller, number = 1, page = 1, per_page = LEAST, largest = LARGE }, Sweep)
+  return setmetatable({
+    poller = poller, number = 1, page = 1, per_page = LEAST, largest = LARGE, reach = 0, reached = 0,
+  }, Sweep)
 end
 
 local function lowest(entries)
@@ -31,23 +36,21 @@ local function lowest(entries)
   return id
 end
 
--- How many of the list's entries lead down to the oldest that is followed.
-local function depth(self)
-  local count = self.poller.count
-  if not self.newest or count == 0 then return count end
-  return math.max(count, self.newest - lowest(self.poller.followed) + 1)
-end
-
 ---The pages that one sweep takes.
 ---@return integer
 function Sweep:pages()
-  return math.ceil(depth(self) / self.largest)
+  return math.ceil(self.reach / self.largest)
 end
 
----Begins at the top of the list again.
+local function begin(self, size)
+  self.number, self.page, self.reached = self.number + 1, 1, 0
+  self.per_page = math.min(math.max(size, LEAST), self.largest)
+end
+
+---Begins at the top of the list again, once a sweep is at its end.
 function Sweep:begin()
-  self.number, self.page = self.number + 1, 1
-  self.per_page = math.min(math.max(depth(self) + SLACK, LEAST), self.largest)
+  self.reach = self.reached
+  begin(self, math.max(self.reach, self.poller.count) + SLACK)
 end
 
 ---A page was refused. Returns whether a smaller one may be taken.
@@ -55,7 +58,7 @@ end
 function Sweep:shrink()
   if self.per_page <= SMALL then return false end
   self.largest = SMALL
-  self:begin()
+  begin(self, SMALL)
   return true
 end
 
@@ -73,19 +76,30 @@ function Sweep:unseen()
   return entries
 end
 
--- The list goes from the newest to the oldest, so what is missing and newer than a page's last is not in it.
+-- The list goes from the newest to the oldest, so what is missing and newer than a page's last is not in it. A server
+-- that knows no pages gives the first one again.
 local function is_complete(self, answer, listed, unseen)
   local pages = math.tointeger(view.field(answer, "total_page_count"))
-  if #unseen == 0 or #listed == 0 or pages and self.page >= pages then return true end
-  local last = math.tointeger(view.field(listed[#listed], "id"))
+  if #unseen == 0 or #listed < LEAST or pages and self.page >= pages then return true end
+  local first, last = math.tointeger(view.field(listed[1], "id")), math.tointeger(view.field(listed[#listed], "id"))
+  if self.page == 1 then
+    self.first = first
+  elseif first == self.first then
+    return true
+  end
   return last == nil or last <= lowest(unseen)
 end
 
-local function learn(self, answer, listed)
-  local first = math.tointeger(view.field(listed[1], "id"))
-  if self.page == 1 then self.newest = first or self.newest end
+-- A server may give less than it is asked for.
+local function learn_size(self, answer)
   local size = math.tointeger(view.field(answer, "page_size"))
-  if size and size >= LEAST and size < self.per_page then self.largest = math.min(self.largest, size) end
+  if size and size >= LEAST and size < self.per_page then self.largest = size end
+end
+
+-- The pages are too small: larger ones from the top on, or else the next.
+local function go_on(self)
+  if self.per_page < self.largest then return begin(self, GROWTH * self.per_page) end
+  self.page = self.page + 1
 end
 
 ---Reads the next page, and shows each what it says of it. Returns those that the list does not hold, once the sweep is
@@ -96,22 +110,18 @@ function Sweep:read()
   local poller = self.poller
   local answer = poller:get(("%s?page=%d&per_page=%d"):format(poller.path, self.page, self.per_page))
   local listed = view.list(answer, "executions")
-  learn(self, answer, listed)
-  for _, short in ipairs(listed) do
+  learn_size(self, answer)
+  for place, short in ipairs(listed) do
     local entry = poller.followed[view.field(short, "id")]
     if entry and entry:is_told_by(short) then
       entry.sweep = self.number
+      self.reached = (self.page - 1) * #listed + place
       entry:show(short)
     end
   end
   local unseen = self:unseen()
   if is_complete(self, answer, listed, unseen) then return unseen end
-  -- Only now is it known how far down the list goes on: one larger page instead of many small ones.
-  if self.page == 1 and math.min(depth(self), self.largest) > 2 * self.per_page then
-    self:begin()
-  else
-    self.page = self.page + 1
-  end
+  go_on(self)
 end
 
 ---Whether the list can be read, and does not hold an execution. One that it does hold is shown what it says.
