@@ -20,6 +20,14 @@ local BUDDY = [[
   - action: Use
     type: BUILD
     execute_commands: [ 'echo "$REGION $COUNT $KIND $PASSWORD"' ]
+- pipeline: pipe
+  actions:
+  - { action: Make, type: BUILD, execute_commands: [ "mkfifo -m 600 pipe" ] }
+  - { action: Ask, type: WAIT_FOR_VARIABLES, variables: [ { key: KIND, init_path: pipe } ] }
+- pipeline: link
+  actions:
+  - { action: Make, type: BUILD, execute_commands: [ "ln -s ../../token token" ] }
+  - { action: Ask, type: WAIT_FOR_VARIABLES, variables: [ { key: KIND, init_path: token } ] }
 - pipeline: set
   variables: [ { key: LEVEL, value: "1", settable: true }, { key: FIXED, value: x } ]
   actions:
@@ -160,6 +168,17 @@ describe("engine approval", function()
       assert.equal("WAITING_FOR_VARIABLES", e:again(asked).status)
       change(asked, "APPLY_VARIABLES", { variables = { { key = "PASSWORD", value = "needle-2" } } })
       assert.equal("eu 3 small ••••", e:log(e:finished(asked), "Use")[3])
+    end)
+
+    it("is not held up by a pipe in the place of the file", function()
+      local done = e:finished(e:run "pipe")
+      assert.equal("cannot read pipe, which the values of KIND are in", e:action(done, "Ask").error_message)
+    end)
+
+    it("shows through a link no more than commands see", function()
+      if not e.engine.inside.isolation.active then return pending "needs bubblewrap" end
+      local done = e:finished(e:run "link")
+      assert.equal("cannot read token, which the values of KIND are in", e:action(done, "Ask").error_message)
     end)
   end)
 

@@ -1,5 +1,6 @@
 --- Actions that wait for people: what they ask for, and how an answer lets them go on. While one waits, its execution
 --- has the status of the first that does, and does not count among those that run.
+local command = require "moonsail.engine.command"
 local json = require "host.json"
 local mask = require "moonsail.engine.mask"
 local shape = require "moonsail.engine.shape"
@@ -60,13 +61,18 @@ M.VARIABLES = {
 
 local function lines_of(text)
   local lines = {}
-  for line in text:gmatch "[^\r\n]+" do table.insert(lines, line) end
+  for line in text:gmatch "[^\r\n%z]+" do table.insert(lines, line) end
   return lines
 end
 
-local function read(path)
-  local file <close> = io.open(path, "r")
-  return file and file:read "a"
+-- Reads as the commands of actions do: a link shows no more than they see, and a pipe holds nobody up.
+local READ = [=[[ -f "$1" ] && exec head -c 65536 -- "$1" >&2]=]
+
+local function read(context, path)
+  local pieces = {}
+  local status = command.run(context, { command = { "sh", "-c", READ, "sh", "./" .. path },
+    on_report = function(chunk) table.insert(pieces, chunk) end })
+  return status == "SUCCESSFUL" and table.concat(pieces) or nil
 end
 
 -- The first line is the default, and several are a choice.
@@ -87,7 +93,7 @@ function M.questions(context)
     if variable.init_path then
       local folder, message = context:checkout()
       if not folder then return nil, message end
-      text = read(folder .. "/" .. variable.init_path)
+      text = read(context, variable.init_path)
       if not text then return nil, ("cannot read %s, which the values of %s are in"):format(variable.init_path,
         variable.key) end
     end
