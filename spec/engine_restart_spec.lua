@@ -130,9 +130,10 @@ describe("engine", function()
     local child <close> = start_child()
     local client = child.client
     local running, queued, secret = fill(client)
-    local sleeper = folder.path .. "/pid"
-    client:eventually(function() return io.open(sleeper) end):close()
-    local pid = io.open(sleeper):read "l"
+    local pid = client:eventually(function()
+      local file <close> = io.open(folder.path .. "/pid")
+      return file and file:read "l" -- which may come after the file
+    end)
     child:kill()
     assert.is_true(alive(pid))
     local e <close> = start()
