@@ -144,7 +144,7 @@ typedef union Address {
 typedef struct Settings {
   Address address;
   size_t max_body;
-  unsigned idle_timeout_s;
+  unsigned idle_timeout_s, head_timeout_s, body_timeout_s;
   unsigned max_connections;
 } Settings;
 
@@ -169,6 +169,8 @@ static void read_settings(lua_State *L, Settings *settings) {
   lua_pop(L, 1);
   settings->max_body = (size_t)integer_option(L, "max_body", 1 << 20, 0, (lua_Integer)1 << 40);
   settings->idle_timeout_s = (unsigned)integer_option(L, "idle_timeout", 60, 1, 1000000);
+  settings->head_timeout_s = (unsigned)integer_option(L, "head_timeout", 30, 1, 1000000);
+  settings->body_timeout_s = (unsigned)integer_option(L, "body_timeout", 60, 1, 1000000);
   settings->max_connections = (unsigned)integer_option(L, "max_connections", 1024, 1, 1000000);
 }
 
@@ -254,6 +256,8 @@ static Server *server_new(Host *host, Handle *handle, int fd, const Settings *se
   server->max_connections = (int)settings->max_connections;
   server->max_visitors = visitors_at_most();
   server->idle_timeout_s = settings->idle_timeout_s;
+  server->head_timeout_s = settings->head_timeout_s;
+  server->body_timeout_s = settings->body_timeout_s;
   server->daemon = start_daemon(server);
   if (server->daemon == NULL)
     goto start_daemon_failed;

@@ -80,7 +80,7 @@ struct Server {
   Peer *first_idle, *last_idle; /* the longest idle one first */
   int connections, max_connections;
   int door_fd;
-  unsigned idle_timeout_s;
+  unsigned idle_timeout_s, head_timeout_s, body_timeout_s;
   size_t max_body;
   unsigned pass; /* counts the calls of pump */
   unsigned run;  /* counts those of MHD_run */

@@ -11,7 +11,7 @@
 /* Passes in which a waiting handler is asked for its answer before its connection is suspended. */
 enum { PATIENCE = 4 };
 
-enum { BODY_MS = 60 * 1000, ANSWER_MS = 300 * 1000 }; /* for a request's body to come, and an answer to be taken */
+enum { ANSWER_MS = 300 * 1000 }; /* for an answer to be taken */
 
 /* ---- The list of them. */
 
@@ -204,7 +204,7 @@ void on_completed(void *data, struct MHD_Connection *connection, void **context,
 }
 
 static void check_time(Exchange *x, uint64_t now) {
-  bool slow = !x->started && !x->answered && now - x->since_ms > BODY_MS;
+  bool slow = !x->started && !x->answered && now - x->since_ms > (uint64_t)x->server->body_timeout_s * 1000;
   bool unread = x->answered && now - x->since_ms > ANSWER_MS;
   if (x->connection == NULL || (!slow && !unread))
     return;

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { HEAD_MS = 30 * 1000 }; /* beyond the time that it may be idle */
-
 struct Peer {
   struct MHD_Connection *connection;
   Peer *previous, *next; /* of the idle ones, from the longest idle one */
@@ -78,7 +76,7 @@ bool peer_evict(Server *server) {
 }
 
 void peers_sweep(Server *server) {
-  uint64_t limit = (uint64_t)server->idle_timeout_s * 1000 + HEAD_MS;
+  uint64_t limit = ((uint64_t)server->idle_timeout_s + server->head_timeout_s) * 1000;
   Peer *p;
   while (!server->closing && (p = server->first_idle) != NULL && uv_now(&server->host->loop) - p->since_ms > limit) {
     response_write(server, peer_socket(server, p->connection), MHD_HTTP_REQUEST_TIMEOUT,

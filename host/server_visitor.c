@@ -16,7 +16,6 @@
 
 enum {
   ACCEPTS = 64,          /* in one turn */
-  HEAD_MS = 30 * 1000,   /* for the head of a first request */
   LINGER_MS = 5 * 1000,  /* for reading a refusal */
   LINGER_BYTES = 8 << 20 /* that are thrown away meanwhile */
 };
@@ -256,12 +255,11 @@ void visitors_promote(Server *server) {
 
 static void check_time(Visitor *v, uint64_t now) {
   uint64_t age = now - v->since_ms;
-  if (v->phase == LINGERING && age >= LINGER_MS)
-    visitor_end(v);
-  else if (v->phase == HEAD && age >= HEAD_MS && v->seen == 0)
-    visitor_end(v);
-  else if (v->phase == HEAD && age >= HEAD_MS)
+  bool late = v->phase == HEAD && age >= (uint64_t)v->server->head_timeout_s * 1000;
+  if (late && v->seen > 0)
     refuse(v, MHD_HTTP_REQUEST_TIMEOUT, "the request's head did not come in time");
+  else if (late || (v->phase == LINGERING && age >= LINGER_MS))
+    visitor_end(v);
 }
 
 void visitors_sweep(Server *server) {

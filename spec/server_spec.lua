@@ -228,6 +228,27 @@ describe("host.server", function()
     assert.matches("\r\n\r\nslow!$", slow:join())
   end)
 
+  it("gives up on a head or a body that does not come, and says so", function()
+    local url = listen(function() return { body = "fine" } end, { head_timeout = 1, body_timeout = 1,
+      reject = function(status, message) return { status = status, body = message } end })
+    local slow = task.map({ "GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12",
+      "" }, {},
+      function(text) return raw(open.port, text) end)
+    assert.matches("^HTTP/1.1 408 .*\r\n\r\nthe request's head did not come in time$", slow[1])
+    assert.matches("^HTTP/1.1 408 .*\r\n\r\nthe request's body did not come in time$", slow[2])
+    assert.equal("", slow[3])
+    assert.equal("fine", assert(http.request { url = url }).body)
+  end)
+
+  it("makes room for another client when all connections are idle", function()
+    local url = listen(function(request) return { body = request.path } end, { max_connections = 2 })
+    for _ = 1, 2 do task.spawn(raw, open.port, "GET /kept HTTP/1.1\r\nHost: x\r\n\r\n") end
+    for index = 1, 20 do
+      assert.equal("/" .. index, assert(http.request { url = url .. "/" .. index, timeout = 5 }).body)
+      task.spawn(raw, open.port, "GET /kept HTTP/1.1\r\nHost: x\r\n\r\n")
+    end
+  end)
+
   it("answers what is not HTTP with 400, and goes on", function()
     local url = listen(function() return { body = "fine" } end)
     raw(open.port, "nonsense\r\n\r\n")

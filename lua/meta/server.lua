@@ -22,11 +22,16 @@ local server = {}
 ---@field port? integer default 0: any free port
 ---@field max_body? integer larger ones get 413 before they are read; default 1 MiB
 ---@field idle_timeout? integer seconds, default 60
----@field max_connections? integer default 1024
+---@field head_timeout? integer seconds for the head of a request to come whole, default 30; else 408
+---@field body_timeout? integer seconds for its body, default 60; else 408
+---@field max_connections? integer that have sent a request, default 1024; the longest idle one goes when another client
+---needs its place. Beside them up to three quarters of the process's descriptors may be open, at most 16384, by clients
+---that have not sent one yet; of these, too, the oldest one goes
 ---@field on_error? fun(message: string) told of a handler that raised, with a traceback; the client gets 500.
 ---Must not wait
----@field reject? fun(status: integer, message: string): host.server.Response makes the server's own answers: 413, 431,
----500, 503. Must not wait. What cannot be parsed at all gets libmicrohttpd's own 4xx
+---@field reject? fun(status: integer, message: string): host.server.Response makes the server's own answers: 400, 408,
+---413, 414, 431, 500, 501, 503, 505. Must not wait. Only a later request of a connection that cannot be parsed at all
+---gets libmicrohttpd's own 4xx
 
 ---@class host.Server
 ---@field port integer
