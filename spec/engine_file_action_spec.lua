@@ -57,6 +57,14 @@ local BUDDY = [==[
   - action: Show
     type: BUILD
     execute_commands: ["cat site/index.html site/readme", "stat -c %a site/run.sh", "cat site/run.sh"]
+- pipeline: replace_secret
+  actions:
+  - { action: Replace, type: REPLACE, local_path: site/readme,
+      replacements: [{ replace_from: me, replace_to: $PASSWORD }] }
+  - { action: Show, type: BUILD, execute_commands: ["rev site/readme"] }
+- pipeline: replace_nothing
+  variables: [{ key: EMPTY, value: "" }]
+  actions: [{ action: Replace, type: REPLACE, replacements: [{ replace_from: $EMPTY, replace_to: x }] }]
 - pipeline: links
   actions:
   - action: Link
@@ -149,6 +157,25 @@ for _, mode in ipairs { "auto", "off" } do
     describe("REPLACE", function()
       it("replaces literally, over lines, and keeps a file's mode", function()
         assert.equal("<p>production a.*b\\1\n</p>\nread you\n755\necho production", shown "replace")
+      end)
+
+      it("keeps secrets off the command line, which everybody may read", function()
+        local isolation, lines = e.engine.inside.isolation, {}
+        local wrap = isolation.wrap
+        function isolation:wrap(command)
+          table.insert(lines, table.concat(command.command, " "))
+          return wrap(self, command)
+        end
+        local done = e:finished(e:run("replace_secret", {
+          variables = { { key = "PASSWORD", value = "needle", encrypted = true } } }))
+        isolation.wrap = nil
+        assert.matches("eldeen daer", table.concat(e:log(done, "Show"), "\n"))
+        assert.equal(2, #lines)
+        assert.is_nil(table.concat(lines, "\n"):find("needle", 1, true))
+      end)
+
+      it("fails when a variable leaves nothing to look for", function()
+        assert.matches("$EMPTY is empty: there is nothing to look for", run "replace_nothing" "Replace", 1, true)
       end)
     end)
 

@@ -59,11 +59,19 @@ local function ask_to_stop(context, child, follower)
   })
 end
 
+-- The action's own, and what the command is given beside it.
+local function environment_of(context, more)
+  local environment = context:environment()
+  for name, value in pairs(more or {}) do environment[name] = value end
+  return environment
+end
+
 ---Runs a command in the checkout, and waits for its end.
 ---@async
 ---@param context engine.Context
----@param o { command: string[], mounts?: { source: string, target: string }[], on_output?: fun(chunk: string),
----on_report?: fun(chunk: string) } on_report is told of what comes on standard error, which otherwise is in the log
+---@param o { command: string[], environment?: table<string, string>, mounts?: { source: string, target: string }[],
+---on_output?: fun(chunk: string), on_report?: fun(chunk: string) } environment comes beside the action's; on_report is
+---told of what comes on standard error, which otherwise is in the log
 ---@return "SUCCESSFUL"|"FAILED"|"TERMINATED" status
 ---@return string? message why it failed
 function M.run(context, o)
@@ -73,7 +81,7 @@ function M.run(context, o)
   local child <close>, message = process.spawn(job.checkouts.isolation:wrap {
     command = o.command,
     directory = folder,
-    environment = context:environment(),
+    environment = environment_of(context, o.environment),
     writable = { folder, job.home },
     mounts = o.mounts,
     merge = not o.on_report,

@@ -102,11 +102,14 @@ end
 ---@async
 ---@param context engine.Context
 ---@param script string
----@param ... string its arguments
+---@param arguments string[] everybody on this machine may read them
+---@param hidden? table<string, string> what else the script needs, as variables: they may hold secrets
 ---@return string status
 ---@return string? message
-function M.run(context, script, ...)
-  return command.run(context, { command = { "bash", "-c", PRELUDE .. script, "bash", ... } })
+function M.run(context, script, arguments, hidden)
+  local line = { "bash", "-c", PRELUDE .. script, "bash" }
+  table.move(arguments, 1, #arguments, #line + 1, line)
+  return command.run(context, { command = line, environment = hidden })
 end
 
 return M

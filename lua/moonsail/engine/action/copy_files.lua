@@ -40,8 +40,8 @@ chosen "$from" "$target" "$@" | tar -C "$(base "$from")" --no-recursion --null -
 ---@return string? message
 function M.run(context)
   local action = context.action
-  return tree.run(context, SCRIPT, tree.path(context, action.source_path), tree.path(context, action.target_path),
-    table.unpack(tree.choice(context, action.copy_hidden_files)))
+  return tree.run(context, SCRIPT, { tree.path(context, action.source_path), tree.path(context, action.target_path),
+    table.unpack(tree.choice(context, action.copy_hidden_files)) })
 end
 
 return M

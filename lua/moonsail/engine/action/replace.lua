@@ -20,7 +20,7 @@ M.keys = {
 }
 
 local PROGRAM = [[
-my @pairs = splice @ARGV, 0, 2 * shift @ARGV;
+my @pairs = map { $ENV{"MOONSAIL_TEXT_$_"} } 1 .. shift @ARGV;
 for my $name (@ARGV) {
   open my $file, "+<:raw", $name or die "$name: $!\n";
   my $text = do { local $/; <$file> } // "";
@@ -47,13 +47,19 @@ find "$(realpath --relative-to=. -- "$path")" -type f -print0 | xargs -0 -r perl
 ---@return string status
 ---@return string? message
 function M.run(context)
-  local action, texts = context.action, {}
-  for _, replacement in ipairs(action.replacements) do
-    table.insert(texts, context:expand(replacement.replace_from))
-    table.insert(texts, context:expand(replacement.replace_to))
+  local action, texts, count = context.action, {}, 0
+  local function add(text)
+    count = count + 1
+    texts["MOONSAIL_TEXT_" .. count] = context:expand(text)
   end
-  return tree.run(context, SCRIPT, tree.path(context, action.local_path), PROGRAM, "--",
-    tostring(#action.replacements), table.unpack(texts))
+  for _, replacement in ipairs(action.replacements) do
+    if context:expand(replacement.replace_from) == "" then
+      return "FAILED", ("%s is empty: there is nothing to look for"):format(replacement.replace_from)
+    end
+    add(replacement.replace_from)
+    add(replacement.replace_to)
+  end
+  return tree.run(context, SCRIPT, { tree.path(context, action.local_path), PROGRAM, "--", tostring(count) }, texts)
 end
 
 return M

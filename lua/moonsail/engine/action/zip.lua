@@ -28,8 +28,8 @@ printf 'Packed %s\n' "${archive#"$root"/}"
 ---@return string? message
 function M.run(context)
   local action = context.action
-  return tree.run(context, SCRIPT, tree.path(context, action.local_path), tree.path(context, action.destination),
-    table.unpack(tree.choice(context, true)))
+  return tree.run(context, SCRIPT, { tree.path(context, action.local_path), tree.path(context, action.destination),
+    table.unpack(tree.choice(context, true)) })
 end
 
 return M
