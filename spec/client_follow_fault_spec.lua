@@ -346,7 +346,7 @@ describe("following", function()
 
     it("sees a change of each within one and a half intervals", function()
       math.randomseed(11)
-      local world = play(math.random, 20, 25, 200)
+      local world = play(math.random, 20, 25, 100)
       local late, sail, begun = {}, sail_of(), task.monotonic()
       local jobs = {}
       for pipeline, list in ipairs(world) do
