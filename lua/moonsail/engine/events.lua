@@ -10,7 +10,8 @@ local trigger = require "moonsail.engine.trigger"
 
 local M = {}
 
-local INTERVAL = 1             -- seconds between two looks at the refs
+local INTERVAL = 1             -- seconds between two looks at the refs,
+local REST = 20                -- but at least this many times what a look takes: thousands of refs take their time
 local REPEATED_FAILURES = 100  -- Buddy's default of pause_on_repeated_failures
 
 ---@class engine.Events
@@ -86,8 +87,12 @@ function Events:meet(started, change)
 end
 
 function Events:look()
-  local changes, message = self.refs:changes()
-  if not changes then return self.engine.report("events: the refs cannot be read: " .. message) end
+  local changes, problem = self.refs:changes()
+  if problem and problem ~= self.problem then
+    self.engine.report(("events: the refs cannot be read: %s; looking again"):format(problem))
+  end
+  self.problem = problem
+  if not changes then return end
   local started = {}
   for _, change in ipairs(changes) do self:guarded(self.meet, started, change) end
   self:enqueue(started)
@@ -159,8 +164,9 @@ end
 
 function Events:watch_refs()
   while true do
+    local before = task.monotonic()
     self:look()
-    task.sleep(INTERVAL)
+    task.sleep(math.max(INTERVAL, REST * (task.monotonic() - before)))
   end
 end
 

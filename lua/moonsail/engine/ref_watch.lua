@@ -44,11 +44,17 @@ function RefWatch:remember(full, revision)
   if revision then self.sql.see_ref:run(full, revision) else self.sql.forget_ref:run(full) end
 end
 
+-- Git may move a ref into its packed file while the refs are listed: asked for by its name, it is still there.
+function RefWatch:is_gone(full)
+  local _, _, code = self.repository:commit(refs.in_repository(refs.split(full)))
+  return code == "ENOTFOUND"
+end
+
 -- Those that were seen, and are no more.
 function RefWatch:gone(present)
   local names, changes = {}, {}
   for full in pairs(self.seen) do
-    if not present[full] then table.insert(names, full) end
+    if not present[full] and self:is_gone(full) then table.insert(names, full) end
   end
   table.sort(names)
   for index, full in ipairs(names) do
