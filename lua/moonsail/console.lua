@@ -60,16 +60,6 @@ local function align(lines, right)
   return table.concat(texts)
 end
 
----Cuts a line to a number of characters.
----@param text string
----@param width integer
----@return string
-function M.fit(text, width)
-  local length = utf8.len(text)
-  if not length or length <= width then return text end
-  return text:sub(1, utf8.offset(text, math.max(1, width)) - 1) .. "…"
-end
-
 -- One line, and nothing that a terminal would obey: much of it comes from outside.
 local function cell(value)
   return value == nil and "" or tostring(value):gsub("%s", " "):gsub("%c", "")

@@ -35,20 +35,20 @@ function Events:emit(event, execution, more)
 end
 
 function Events:started(execution)
-  self.seen[execution] = { status = execution.last_status }
+  self.seen[execution] = { status = execution.last_status, actions = {} }
   self:emit("started", execution, { url = execution.url, status = execution.last_status })
 end
 
 function Events:changed(execution, actions)
-  local seen = self.seen[execution] or {}
+  local seen = self.seen[execution] or { actions = {} }
   self.seen[execution] = seen
   if execution.last_status ~= seen.status then
     seen.status = execution.last_status
     self:emit("status", execution, { url = execution.url, status = execution.last_status })
   end
   for _, action in ipairs(actions or {}) do
-    if seen[action.id] ~= action.status then
-      seen[action.id] = action.status
+    if seen.actions[action.id or action.name] ~= action.status then
+      seen.actions[action.id or action.name] = action.status
       self:emit("action", execution, { action = action.name, action_id = action.id, status = action.status })
     end
   end
@@ -61,7 +61,7 @@ function Events:lines(execution, action, lines)
 end
 
 function Events:finished(execution, actions, name)
-  self.seen[execution] = self.seen[execution] or {}
+  self.seen[execution] = self.seen[execution] or { actions = {} }
   self.seen[execution].status = execution.last_status -- the event below has it
   self:changed(execution, actions)
   self:emit("finished", execution, { url = execution.url, status = name, revision = execution.revision })

@@ -48,6 +48,15 @@ local function tell(outcomes, screen)
   return code
 end
 
+-- The library does not tell of one that goes on: others may wait for it still. Here nobody does.
+local function tell_late(outcomes, session)
+  for _, outcome in ipairs(outcomes) do
+    if outcome.timed_out then
+      session:report("finished", outcome.execution, outcome.actions, verdict.name(outcome))
+    end
+  end
+end
+
 ---Waits for executions, whatever becomes of them.
 ---@async
 ---@param executions moonsail.Execution[]
@@ -59,6 +68,7 @@ function M.follow(executions, context, logs)
   local outcomes = task.map(executions, {}, function(execution)
     return execution:outcome { timeout = options.timeout, logs = logs or options.logs }
   end)
+  tell_late(outcomes, context.session)
   if options.json then print_facts(outcomes) end
   return tell(outcomes, context.session.progress)
 end

@@ -3,13 +3,22 @@
 local console = require "moonsail.console"
 local json = require "host.json"
 local terminal = require "host.terminal"
+local text = require "moonsail.cli.display.text"
 
 local M = {}
 
 ---Writes a line, or lines.
----@param text string
-function M.line(text)
-  terminal.write("stdout", text .. "\n")
+---@param line string
+function M.line(line)
+  terminal.write("stdout", line .. "\n")
+end
+
+---Writes a line of a log: to a pipe as it is, to a terminal without what could harm it.
+---@param line string
+---@param prefix string whose it is
+function M.log_line(line, prefix)
+  local to = terminal.is_terminal "stdout" and "terminal" or "pipe"
+  for _, part in ipairs(text.log_lines(line, to)) do M.line(prefix .. part) end
 end
 
 ---Writes a value as JSON; a list may be empty.
@@ -22,19 +31,19 @@ end
 ---@param rows table[]
 ---@param columns (string|moonsail.Column)[]
 function M.table(rows, columns)
-  local text = console.format_table(rows, columns)
+  local lines = console.format_table(rows, columns)
   if terminal.is_terminal "stdout" then
     local width = terminal.size()
-    text = text:gsub("[^\n]+", function(line) return console.fit(line, width) end)
+    lines = lines:gsub("[^\n]+", function(line) return text.fit(line, width) end)
   end
-  terminal.write("stdout", text)
+  terminal.write("stdout", lines)
 end
 
--- A date of the API as a table has room for it.
----@param text? string
+---A date of the API as a table has room for it.
+---@param date? string
 ---@return string?
-function M.date(text)
-  return text and text:gsub("T", " "):gsub("%.%d+Z$", ""):gsub("Z$", "")
+function M.date(date)
+  return date and date:gsub("T", " "):gsub("%.%d+Z$", ""):gsub("Z$", "")
 end
 
 return M

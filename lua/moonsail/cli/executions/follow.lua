@@ -1,10 +1,20 @@
 --- moonsail executions follow PIPELINE [EXECUTION...]
 
 local choice = require "moonsail.cli.executions.choice"
+local errors = require "moonsail.errors"
+local executions = require "moonsail.client.execution"
 local following = require "moonsail.cli.following"
 local task = require "host.task"
 
 local LIMIT = 8 -- that are looked up at once
+
+-- That there is no such execution ends it at once. That the API fails just now does not: it is waited out.
+local function find(pipeline, id)
+  local ok, found = pcall(pipeline.execution, pipeline, id)
+  if ok then return found end
+  if not errors.is(found) or not found.transient then error(found, 0) end
+  return executions.new(pipeline, { id = id })
+end
 
 local function executions_of(context)
   local options = context.options
@@ -13,7 +23,7 @@ local function executions_of(context)
     return { choice.one(context) }
   end
   local pipeline = context.project:pipeline(options.pipeline)
-  return task.map(options.execution, { limit = LIMIT }, function(id) return pipeline:execution(id) end)
+  return task.map(options.execution, { limit = LIMIT }, function(id) return find(pipeline, id) end)
 end
 
 return {
