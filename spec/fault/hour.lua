@@ -42,6 +42,8 @@ local PIPELINES = [[
 ]]
 local NAMES = { "deploy", "broken", "train", "build" }
 
+local TRIES = 100 -- of a call that fails
+local LONGEST = 3 * 3600 -- seconds that an execution may take
 local LATE = 4 -- seconds after which an execution is in every list
 local LINES = 40 -- of an answer that an action logs
 
@@ -61,10 +63,11 @@ end
 
 -- Runs fn until it does what it should. What is no trouble of the API's is raised.
 local function insist(self, fn)
-  while true do
+  for try = 1, TRIES do
     local ok, result = pcall(fn)
     if ok then return result end
-    if not errors.is(result) or result.kind == "usage" or result.kind == "execution" then error(result, 0) end
+    local lasting = not errors.is(result) or result.kind == "usage" or result.kind == "execution"
+    if lasting or try == TRIES then error(result, 0) end
     self.troubles = self.troubles + 1
     task.sleep(1)
   end
@@ -100,7 +103,7 @@ local function cancel(self, execution)
 end
 
 local function verdict_of(execution, lines)
-  local ok, err = pcall(execution.wait, execution, { logs = function(line, action)
+  local ok, err = pcall(execution.wait, execution, { timeout = LONGEST, logs = function(line, action)
     local log = lines[action.name] or {}
     lines[action.name] = log
     log[#log + 1] = line
