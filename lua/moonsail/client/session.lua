@@ -34,7 +34,8 @@ local M = {}
 ---@field request? number longest exchange, default 30
 ---@field backoff? number before a read is first repeated, default 0.5
 ---@field poll? number between two looks at a pipeline, at first; default 0.2 on this machine, otherwise 1
----@field poll_longest? number and at last, while nothing changes; default five times as much
+---@field poll_longest? number and at last, while nothing changes; default five times as much, and by and by up to 15
+---  once nothing has changed for minutes
 ---@field trouble_longest? number between two looks while reading fails, default 30
 ---@field unknown? number how long a status that we do not know may last unchanged, default 600
 ---@field vanished? number how long the API must say that there is no such execution, default ten times `poll`

@@ -99,11 +99,17 @@ function Followed:is_told_by(answer)
   return view.field(answer, "id") == self.execution.id and view.text(answer, "status") ~= nil
 end
 
--- Tells of what has changed, unless it is the end: that is told by those who wait for it.
+local function without_progress(seen)
+  return seen and seen:gsub(" [^,]*", "")
+end
+
+-- Tells of what has changed, unless it is the end: that is told by those who wait for it. Progress alone is told, but
+-- nothing that calls for looking more often.
 local function report(self, found, actions, is_new)
   local seen = actions and signature(actions) or self.seen
   if not is_new and seen == self.seen then return end
-  self.seen, self.poller.changed = seen, true
+  if is_new or without_progress(seen) ~= without_progress(self.seen) then self.poller.changed = true end
+  self.seen = seen
   if not status.terminal[found] then self.poller.session:report("changed", self.execution, actions) end
 end
 

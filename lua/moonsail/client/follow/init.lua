@@ -12,6 +12,7 @@ local verdict = require "moonsail.client.verdict"
 
 local M = {}
 
+local PATIENT = 15 -- seconds between two looks, at most
 local WORTH_TELLING = 10 -- seconds of trouble after which its end is told
 
 -- ---- What all that wait in one session share.
@@ -23,6 +24,7 @@ local WORTH_TELLING = 10 -- seconds of trouble after which its end is told
 ---@field pace moonsail.Pace
 ---@field shortest number seconds between two looks at a pipeline, at first
 ---@field longest number the same, while nothing changes
+---@field patient number the same, while nothing has changed for minutes
 ---@field failing integer pollers that cannot read
 ---@field since? number since when
 local Following = {}
@@ -32,9 +34,10 @@ local function following_of(session)
   if not session.following then
     local timing = session.timing
     local shortest = timing.poll or session:transport().endpoint.loopback and 0.2 or 1
+    local longest = timing.poll_longest or 5 * shortest
     session.following = session.following or setmetatable({
-      session = session, pollers = {}, tails = {}, pace = pace.new(shortest), failing = 0,
-      shortest = shortest, longest = timing.poll_longest or 5 * shortest,
+      session = session, pollers = {}, tails = {}, pace = pace.new(shortest), failing = 0, shortest = shortest,
+      longest = longest, patient = timing.poll_longest or math.max(longest, PATIENT),
     }, Following)
   end
   return session.following

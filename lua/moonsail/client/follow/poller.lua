@@ -17,6 +17,7 @@ local M = {}
 local SINGLE_LOOKS = 8 -- executions that are asked for one by one because the list lacks them, at most, in one look
 local LONGEST_TROUBLE = 30 -- seconds between two tries
 local PATIENCE, GROWTH = 10, 1.2 -- looks without a change until the interval grows, and by how much with each more
+local SHARE = 0.05 -- of the time in which nothing has changed, that a change may be told late once that is minutes
 local CERTAIN = 60 -- shortest intervals for which a refusal must last that may be a proxy's
 
 ---@class moonsail.Poller
@@ -32,10 +33,12 @@ local CERTAIN = 60 -- shortest intervals for which a refusal must last that may 
 ---@field looks integer that there have been
 ---@field due number when the next one is
 ---@field first number shortest interval
----@field longest number longest interval
+---@field longest number longest interval, unless nothing has changed for minutes
+---@field patient number longest interval then
 ---@field interval number seconds until the next look
 ---@field changed boolean whether this look has shown a change
 ---@field unchanged integer looks since one has
+---@field since number when one has
 ---@field trouble? number seconds until the next try, while reading fails
 ---@field refused? moonsail.Doubt while the API refuses, or a proxy does
 local Poller = {}
@@ -48,8 +51,8 @@ function M.new(following, path)
   local self = setmetatable({
     following = following, session = following.session, path = path, followed = {}, count = 0, driven = false,
     wake = task.event(), sleeper = sleeper.new(), looks = 0, due = task.monotonic(),
-    first = following.shortest, longest = following.longest, interval = following.shortest,
-    changed = false, unchanged = 0,
+    first = following.shortest, longest = following.longest, patient = following.patient, interval = following.shortest,
+    changed = false, unchanged = 0, since = task.monotonic(),
   }, Poller)
   self.sweep = sweep.new(self)
   return self
@@ -71,7 +74,7 @@ end
 ---The longest time between two looks that is still looking.
 ---@return number seconds
 function Poller:longest_gap()
-  return 2 * self.longest
+  return 2 * math.max(self.longest, self.interval)
 end
 
 -- ---- Who is followed.
@@ -87,7 +90,7 @@ function Poller:join(execution)
     self.count = self.count + 1
   end
   entry.waiters = entry.waiters + 1
-  self.interval, self.unchanged = self.first, 0
+  self.interval, self.unchanged, self.since = self.first, 0, task.monotonic()
   self.wake:notify()
   return entry
 end
@@ -200,13 +203,25 @@ local function suffer(self, err)
   self.trouble = math.min((self.trouble or self.first) * 2, self.session.timing.trouble_longest or LONGEST_TROUBLE)
 end
 
+local function reads_logs(self)
+  for _, entry in pairs(self.followed) do
+    if next(entry.tails) then return true end
+  end
+  return false
+end
+
+local function longest_now(self)
+  local most = math.min(SHARE * (task.monotonic() - self.since), self.patient)
+  return most > self.longest and not reads_logs(self) and most or self.longest
+end
+
 -- The more often nothing has changed, the longer the time until the next look.
 local function adapt(self)
   self.unchanged = self.changed and 0 or self.unchanged + 1
   if self.unchanged == 0 then
-    self.interval = self.first
+    self.interval, self.since = self.first, task.monotonic()
   elseif self.unchanged > PATIENCE then
-    self.interval = math.min(self.interval * GROWTH, self.longest)
+    self.interval = math.min(self.interval * GROWTH, longest_now(self))
   end
 end
 
