@@ -336,10 +336,15 @@ describe("faults", function()
     end
   end)
 
-  it("are listed by moonsail engine faults", function()
+  it("are listed by moonsail engine faults, and refused by moonsail engine when they are wrong", function()
     local folder <close> = moonsail.folder()
     local listed = moonsail.run(folder.path, { "engine", "faults" }).stdout
     for _, kind in ipairs(fault.kinds) do assert.matches(kind.help, listed, 1, true) end
+    local repo <close> = repository.new()
+    repo:commit { ["buddy.yml"] = PIPELINES }
+    local refused = moonsail.run(folder.path, { "engine", "--repo", repo.path, "--faults", "0.3;only=explode" })
+    assert.equal(2, refused.code)
+    assert.matches('cannot start: there is no fault "explode"; there are ' .. fault.names(), refused.stderr, 1, true)
   end)
 
   it("cost an engine without them nothing", function()

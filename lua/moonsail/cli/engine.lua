@@ -1,5 +1,5 @@
 --- moonsail engine: serves Buddy's API from a git repository, and runs its pipelines on this machine.
---- moonsail engine coverage: prints how much of both it supports.
+--- moonsail engine coverage: prints how much of both it supports. moonsail engine faults: prints what it can spoil.
 
 local argparse = require "argparse"
 local errors = require "moonsail.errors"
