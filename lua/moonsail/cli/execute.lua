@@ -26,7 +26,7 @@ local flags = {
 
 local function declare(p)
   p:argument("pipeline", "The pipeline, by id, identifier or name."):argname "PIPELINE"
-  for _, value in ipairs(values) do p:option(value[1], value[3]):argname(value[2]) end
+  for _, value in ipairs(values) do p:option(value[1], value[3]):argname(value[2]):overwrite(false) end
   for _, flag in ipairs(flags) do p:flag(flag[1], flag[2]) end
   p:option("--action", "Runs this action only, by id or name; may be repeated."):argname "ACTION":count "*"
   variables.declare(p)
