@@ -1,7 +1,7 @@
 --- moonsail engine: serves Buddy's API from a git repository, and runs its pipelines on this machine.
 --- moonsail engine coverage: prints how much of both it supports. moonsail engine faults: prints what it can spoil.
 
-local argparse = require "argparse"
+local command_line = require "moonsail.cli.parser"
 local errors = require "moonsail.errors"
 local json = require "host.json"
 local report = require "moonsail.cli.report"
@@ -9,7 +9,7 @@ local task = require "host.task"
 local terminal = require "host.terminal"
 
 local function parser()
-  local p = argparse("moonsail engine", "Serves Buddy's API from a git repository, and runs its pipelines here.")
+  local p = command_line.new("engine", "Serves Buddy's API from a git repository, and runs its pipelines here.")
   p:option("--repo", "The git repository, a work tree or a bare one."):argname "PATH":default "."
   p:option("--workspace", "The workspace's name."):argname "NAME":default "local"
   p:option("--project", "The project's name. Default: the repository's folder."):argname "NAME"
@@ -95,11 +95,8 @@ local function print_faults()
 end
 
 return function(arguments)
-  local ok, options = parser():pparse(arguments)
-  if not ok then
-    io.stderr:write(("moonsail: %s\n  See: moonsail engine --help\n"):format(options))
-    return 2
-  end
+  local ok, options = pcall(command_line.parse, parser(), arguments, "engine")
+  if not ok then return report.error(options) end
   if options.coverage then return print_coverage(options.json) end
   if options.faults then return print_faults() end
   local server = task.spawn(serve, options)
