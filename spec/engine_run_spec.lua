@@ -55,6 +55,10 @@ local BUDDY = [==[
     type: BUILD
     trigger_time: ON_FAILURE
     execute_commands: ["echo \"$BUDDY_FAILED_ACTION_NAME: $BUDDY_FAILED_ACTION_LOGS\""]
+- pipeline: long
+  actions:
+  - { action: Print, type: BUILD, execute_commands: ["head -c 300000 /dev/zero | tr '\\0' x | fold -w 60000", "false"] }
+  - { action: Tell, type: BUILD, trigger_time: ON_FAILURE, execute_commands: ['echo "${#BUDDY_FAILED_ACTION_LOGS}"'] }
 - pipeline: every
   actions:
   - action: All
@@ -227,6 +231,10 @@ describe("engine", function()
       local done = e:finished(e:run "every")
       assert.equal("FAILED", done.status)
       assert.equal("bash", e:log(done, "All")[4])
+    end)
+
+    it("hands the end of a long log to what follows a failure", function()
+      assert.equal("32768", e:log(e:finished(e:run "long"), "Tell")[3])
     end)
 
     it("fails on a command that is not one", function()

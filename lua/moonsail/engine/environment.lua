@@ -7,7 +7,8 @@ local refs = require "moonsail.engine.refs"
 local M = {}
 
 local PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-local MAX_VALUE = 32 * 1024 -- bytes; a longer list of files or commits is left out, as no process could start with it
+-- Bytes; no process could start with much more. A longer list of files or commits is left out, of a log the end is kept.
+local MAX_VALUE = 32 * 1024
 local FAILED_LINES = 50
 local MAX_COMMITS = 100
 
@@ -133,10 +134,15 @@ local function predefined(job)
   return environment
 end
 
+-- The end of a text, whole characters.
+local function tail(text)
+  return #text <= MAX_VALUE and text or (text:sub(-MAX_VALUE):gsub("^[\x80-\xBF]+", ""))
+end
+
 local function last_lines(job, row)
   local count = action_log.length(job.sql, row.id)
   local text = table.concat(action_log.read(job.sql, row.id, math.max(count - FAILED_LINES, 0)), "\n")
-  return (text:gsub("%z", "\u{FFFD}")) -- no variable can hold it
+  return tail((text:gsub("%z", "\u{FFFD}"))) -- no variable can hold it
 end
 
 local function copy_of_predefined(job)
