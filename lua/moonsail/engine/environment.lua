@@ -7,7 +7,7 @@ local refs = require "moonsail.engine.refs"
 local M = {}
 
 local PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
--- Bytes; no process could start with much more. A longer list of files or commits is left out, of a log the end is kept.
+-- Bytes; no process could start with much more. A longer list of files or commits is left out, a log keeps its end.
 local MAX_VALUE = 32 * 1024
 local FAILED_LINES = 50
 local MAX_COMMITS = 100
