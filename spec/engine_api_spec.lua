@@ -94,7 +94,7 @@ describe("engine", function()
     it("answers 405 for a method that is not possible", function()
       local _, _, response = e:call("DELETE", e.project .. "/pipelines")
       assert.equal(405, response.status)
-      assert.equal("GET", response.headers.allow)
+      assert.equal("GET, POST", response.headers.allow)
       assert.matches("only GET, POST", e:refusal(405, "PUT", e.project .. "/pipelines/1/executions"))
     end)
 

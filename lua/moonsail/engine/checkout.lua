@@ -125,6 +125,17 @@ function Checkout:renew(pipeline, e)
   return path
 end
 
+---Forgets what a pipeline has kept: its next execution begins as if it were the first.
+---@async
+---@param pipeline engine.Pipeline
+---@return true? ok
+---@return string? message
+function Checkout:clear(pipeline)
+  local path = ("%s/%d"):format(self.folder, pipeline.id)
+  if self.sql.folder:row(path) then self.sql.set_folder:run(path, nil) end -- it may be in use: it goes then
+  return self.cache:clear(pipeline.id)
+end
+
 ---Ends the use of a folder: one that is for this execution alone goes.
 ---@async
 ---@param pipeline engine.Pipeline

@@ -59,8 +59,9 @@ end
 
 local function describe_routes()
   local items = json.list {}
-  routes.each(function(method, pattern, scope)
-    table.insert(items, { name = method .. " " .. pattern, takes = scope and "scope " .. scope or "any token" })
+  routes.each(function(method, pattern, scope, _, refused)
+    local takes = not refused and (scope and "scope " .. scope or "any token") or nil
+    table.insert(items, { name = method .. " " .. pattern, takes = takes, refused = refused })
   end)
   return items
 end

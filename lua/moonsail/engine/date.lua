@@ -36,4 +36,15 @@ function M.parse(text)
   return date * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + (tonumber(second) or 0) - offset
 end
 
+---Reads a date that anybody has written: with a time or without, of UTC or another zone.
+---@param text string
+---@return number? seconds since 1970; nil for what is no date
+function M.read(text)
+  if text:find "^%d%d%d%d%-%d%d%-%d%d$" then text = text .. "T00:00:00Z" end
+  local prefix, rest = text:match "^(%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d)(.*)$"
+  if not prefix or not (rest:find "^%.?%d*Z$" or rest:find "^%.?%d*[-+]%d%d:?%d%d$") then return nil end
+  local whole = math.floor(M.parse(prefix .. "Z"))
+  return M.format_whole(whole) == prefix .. "Z" and M.parse(text) or nil -- no day 31 of February
+end
+
 return M

@@ -1,4 +1,5 @@
 --- The query parameters of lists.
+local date = require "moonsail.engine.date"
 local refusal = require "moonsail.engine.refusal"
 
 local M = {}
@@ -27,6 +28,50 @@ end
 function M.of(query)
   local page = M.number(query, "page", 1, 1)
   return page, math.min(M.number(query, "per_page", PER_PAGE, 1), MAX_PER_PAGE)
+end
+
+---One of some words of a query.
+---@param query table<string, string>
+---@param name string
+---@param words string[]
+---@return string? word nil when the query does not have it
+function M.word(query, name, words)
+  local text = query[name]
+  for _, word in ipairs(words) do
+    if text == word then return word end
+  end
+  if text then
+    refusal.raise(400, ("%s: found %q, expected %s"):format(name, text, table.concat(words, ", ")))
+  end
+end
+
+---A date of a query.
+---@param query table<string, string>
+---@param name string
+---@return number? seconds since 1970; nil when the query does not have it
+function M.date(query, name)
+  local text = query[name]
+  if not text then return nil end
+  return date.read(text)
+    or refusal.raise(400, ("%s: found %q, expected a date such as 2016-11-18T12:38:16Z"):format(name, text))
+end
+
+---A list in the order that a query asks for, or as it is.
+---@generic T: table
+---@param query table<string, string>
+---@param items T[]
+---@param fields string[] by which it may be sorted
+---@return T[]
+function M.sorted(query, items, fields)
+  local field = M.word(query, "sort_by", fields)
+  local descending = M.word(query, "sort_direction", { "ASC", "DESC" }) == "DESC"
+  if not field then return items end
+  local sorted = table.move(items, 1, #items, 1, {})
+  table.sort(sorted, function(a, b)
+    if descending then a, b = b, a end
+    return a[field] < b[field]
+  end)
+  return sorted
 end
 
 ---The part of a list that is on the page.

@@ -110,16 +110,26 @@ local function definition_files(git, revision)
   return names
 end
 
-function Project:read_definition(revision)
+---The files that define pipelines at a revision.
+---@param revision string a SHA
+---@return engine.definition.File[]? files
+---@return string? message
+function Project:definition_files(revision)
   local files = {}
   for _, name in ipairs(definition_files(self.repository, revision)) do
     local text, message, code = self.repository:read(revision, name)
     if text then
       table.insert(files, { name = name, text = text })
     elseif code ~= "ENOTFOUND" then
-      return { faults = { message } }
+      return nil, message
     end
   end
+  return files
+end
+
+function Project:read_definition(revision)
+  local files, message = self:definition_files(revision)
+  if not files then return { faults = { message } } end
   local list, faults = definition.read(files)
   if not list then return { faults = faults } end
   self.catalog:number(list)

@@ -1,6 +1,7 @@
 --- Methods of what stands around pipelines: the workspace, the project, the user and the token.
 local date = require "moonsail.engine.date"
 local json = require "host.json"
+local page = require "moonsail.engine.page"
 
 local M = {}
 
@@ -9,9 +10,9 @@ local function short_workspace(urls)
     domain = urls.workspace }
 end
 
-local function workspaces(engine)
+local function workspaces(engine, _, request)
   return json.encode { url = engine.urls.endpoint .. "/workspaces", html_url = engine.urls.endpoint,
-    workspaces = { short_workspace(engine.urls) } }
+    workspaces = json.list(page.slice(request.query, { short_workspace(engine.urls) })) }
 end
 
 local function workspace(engine)
@@ -26,10 +27,15 @@ local function short_project(urls)
     display_name = urls.project_name, status = "ACTIVE" }
 end
 
-local function projects(engine)
-  local urls = engine.urls
+-- There is one project, which is active and of which the one user is a member: order and membership change nothing.
+local function projects(engine, _, request)
+  local urls, query = engine.urls, request.query
+  page.word(query, "sort_by", { "name", "create_date", "repository_size" })
+  page.word(query, "sort_direction", { "ASC", "DESC" })
+  page.word(query, "membership", { "true", "false" })
+  local list = page.word(query, "status", { "ACTIVE", "CLOSED" }) == "CLOSED" and {} or { short_project(urls) }
   return json.encode { url = urls:workspace_api() .. "/projects", html_url = urls:workspace_web(),
-    projects = { short_project(urls) } }
+    projects = json.list(page.slice(query, list)) }
 end
 
 local function project(engine)
@@ -39,7 +45,7 @@ local function project(engine)
   value.created_by = engine.repository_view:member_object(engine.repository_view.owner)
   value.default_branch = branch or json.null
   value.http_repository, value.ssh_repository = engine.project.path, json.null
-  value.access, value.without_repository = "PRIVATE", false
+  value.access, value.without_repository, value.integration = "PRIVATE", false, json.null
   return json.encode(value)
 end
 

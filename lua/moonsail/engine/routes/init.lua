@@ -44,7 +44,8 @@ local function readers(engine)
 end
 
 ---Calls `visit` with every route.
----@param visit fun(method: string, pattern: string, scope?: string, handler: function)
+---@param visit fun(method: string, pattern: string, scope?: string, handler: function, refused?: string) `refused`:
+---why the engine always refuses what Buddy can do
 function M.each(visit)
   for _, family in ipairs(FAMILIES) do require("moonsail.engine.routes." .. family).add(visit) end
 end

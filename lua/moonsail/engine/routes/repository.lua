@@ -1,5 +1,6 @@
 --- Methods of the repository: branches, tags, commits and pull requests.
 local fragment = require "moonsail.engine.fragment"
+local history = require "moonsail.engine.history"
 local page = require "moonsail.engine.page"
 local refusal = require "moonsail.engine.refusal"
 
@@ -7,22 +8,23 @@ local M = {}
 
 local REPOSITORY = "/workspaces/:workspace/projects/:project/repository"
 
-local function envelope(engine, plural, texts)
-  return fragment.object { "url", "html_url", plural } {
-    url = fragment.text(engine.urls:repository(plural)),
-    html_url = fragment.text(engine.urls.web .. "/repository/" .. plural),
-    [plural] = fragment.list(texts),
+-- `member` is the list's, `place` its path, when that differs.
+local function envelope(engine, member, texts, place)
+  return fragment.object { "url", "html_url", member } {
+    url = fragment.text(engine.urls:repository(place or member)),
+    html_url = fragment.text(engine.urls.web .. "/repository/" .. (place or member)),
+    [member] = fragment.list(texts),
   }
 end
 
 -- The handlers of a kind of ref: its list, and one of it by name.
-local function list_of(plural, read, write)
+local function list_of(member, read, write, place)
   return function(engine, _, request)
     local texts = {}
     for index, item in ipairs(page.slice(request.query, read(engine.project.repository))) do
       texts[index] = write(engine.repository_view, item)
     end
-    return envelope(engine, plural, texts)
+    return envelope(engine, member, texts, place)
   end
 end
 
@@ -44,25 +46,39 @@ local function write_branch(view, item) return view:branch_with_commit(item.name
 local function write_tag(view, item) return view:tag(item.name, item.message, item.revision) end
 local function write_pull_request(view, item) return view:pull_request(item.name) end
 
+local function found_commit(engine, revision)
+  return revision:find "^%x+$" and #revision <= 40 and engine.project:commit(revision)
+    or refusal.raise(404, ("There is no commit %q"):format(revision))
+end
+
+-- Where a list of commits begins.
+local function beginning(engine, query)
+  if query.revision then return found_commit(engine, query.revision).revision end
+  if not query.branch then return (engine.project:head()) end
+  return engine.project:resolve("branch", query.branch)
+    or refusal.raise(404, ("There is no branch %q"):format(query.branch))
+end
+
+local function some(text)
+  return text ~= "" and text or nil
+end
+
 local function list_commits(engine, _, request)
-  local number, per_page = page.of(request.query)
-  local tip = engine.project:head()
-  if request.query.branch then
-    tip = engine.project:resolve("branch", request.query.branch)
-      or refusal.raise(404, ("There is no branch %q"):format(request.query.branch))
-  end
+  local query = request.query
+  local number, per_page = page.of(query)
+  local tip = beginning(engine, query)
+  local filter = { author = some(query.author), path = some(query.path and query.path:gsub("/+$", "")),
+    since = page.date(query, "since"), until_ = page.date(query, "until") }
+  local commits = tip and history.list(engine.project.repository, tip, filter, number * per_page) or {}
   local texts = {}
-  local commits = tip and engine.project.repository:commits(nil, tip, { limit = number * per_page }) or {}
-  for index, commit in ipairs(page.slice(request.query, commits)) do
+  for index, commit in ipairs(page.slice(query, commits)) do
     texts[index] = engine.repository_view:commit(commit.revision)
   end
   return envelope(engine, "commits", texts)
 end
 
 local function get_commit(engine, at)
-  local commit = at.revision:find "^%x+$" and engine.project:commit(at.revision)
-  if not commit then refusal.raise(404, ("There is no commit %q"):format(at.revision)) end
-  return engine.repository_view:commit(commit.revision)
+  return engine.repository_view:commit(found_commit(engine, at.revision).revision)
 end
 
 ---@param add fun(method: string, pattern: string, scope?: string, handler: function)
@@ -72,7 +88,8 @@ function M.add(add)
   add("GET", REPOSITORY .. "/branches/:name", scope, one_of("branch", branches, write_branch))
   add("GET", REPOSITORY .. "/tags", scope, list_of("tags", tags, write_tag))
   add("GET", REPOSITORY .. "/tags/:name", scope, one_of("tag", tags, write_tag))
-  add("GET", REPOSITORY .. "/pulls", scope, list_of("pull_requests", pull_requests, write_pull_request))
+  add("GET", REPOSITORY .. "/pulls", scope, list_of("pull_requests", pull_requests, write_pull_request,
+    "pulls"))
   add("GET", REPOSITORY .. "/pulls/:number", scope, one_of("pull request", pull_requests, write_pull_request))
   add("GET", REPOSITORY .. "/commits", scope, list_commits)
   add("GET", REPOSITORY .. "/commits/:revision", scope, get_commit)
