@@ -88,7 +88,6 @@ describe("the rate budget", function()
     end
     for _, remaining in ipairs { 1, 3 } do
       say(remaining)
-      b.share = 0
       b:ask "write"
     end
     assert.equal(0, b.known.remaining)
@@ -121,6 +120,28 @@ describe("the rate budget", function()
     end
     other:refused(answer(100, 0, 40))
     assert.is_true(seconds_for(third, "write") > 39)
+  end)
+
+  it("learns of another one's refusal within a second, though it has a share", function()
+    local one, other = open(), open()
+    one:take "write"
+    other:refused { status = 429, headers = { ["retry-after"] = "30" } }
+    task.sleep(1)
+    local wait = seconds_for(one, "write")
+    assert.is_true(wait >= 29 and wait < 29.1, tostring(wait))
+  end)
+
+  it("gives back what it has not used of its share", function()
+    local one, other = open(), open()
+    one:take "write"
+    one:learn(answer(1000, 900, 60))
+    task.sleep(1)
+    for _ = 1, 20 do
+      one:take "write"
+      task.sleep(1)
+    end
+    other:take "write"
+    assert.is_true(other.known.remaining >= 860, tostring(other.known.remaining))
   end)
 
   it("waits ever longer when a refusal says nothing", function()

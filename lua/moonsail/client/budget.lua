@@ -16,6 +16,7 @@ local DELAY = { write = { 0, 0.05 }, read = { 0.05, 0.2 }, poll = { 0.25, 1 } }
 local LONGEST = 2 * 3600 -- seconds; a renewal beyond that is a fault of a clock
 local LONGEST_BACKOFF = 60 -- seconds, when the server does not say how long
 local LARGEST_SHARE = 64 -- requests that are taken from the file at once
+local SHARE_SECONDS = 0.5 -- for which they are: then what is left of them goes back, and what others know is read
 local UNKNOWN_SHARE = 16 -- while the server has said nothing
 
 ---@alias moonsail.RequestKind "write"|"read"|"poll"
@@ -29,6 +30,8 @@ local UNKNOWN_SHARE = 16 -- while the server has said nothing
 
 ---@class moonsail.Budget
 ---@field share integer requests that this process may still send without asking the file
+---@field expires number until when, in seconds since 1970
+---@field lent number the renewal of the window that they are of
 local Budget = {}
 Budget.__index = Budget
 
@@ -121,7 +124,7 @@ function Budget:learn(response)
   if not window then return end
   self.window = window
   -- With plenty left it is enough to tell the others when the share is used up.
-  if window.remaining < window.limit / 2 then self.share = 0 end
+  if window.remaining < window.limit / 2 then self.expires = 0 end
 end
 
 ---The server has refused a request because there were too many: none goes until it says, or ever later.
@@ -130,7 +133,7 @@ function Budget:refused(response)
   local now = task.now()
   local window = window_of(response.headers, now, 0)
   local hint = tonumber(response.headers["retry-after"]) or window and window.reset - now
-  self.share = 0
+  self.expires = 0
   self:update(function(known)
     if window then merge(known, window, now) end
     if known.blocked > now and not hint then return end -- another one has said so just now
@@ -168,12 +171,15 @@ local function allow(known, kind, now)
   return 0, share
 end
 
+-- Gives back what has not been sent, and asks anew.
 function Budget:ask(kind)
   local wait, share
   self:update(function(known, now)
+    if math.abs(known.reset - self.lent) < 0.01 then known.remaining = known.remaining + self.share end
     if self.window then merge(known, self.window, now) end
-    self.window = nil
+    self.window, self.share = nil, 0
     wait, share = allow(known, kind, now)
+    self.lent = known.reset
   end)
   return wait, share
 end
@@ -189,18 +195,20 @@ end
 ---@async
 ---@param kind moonsail.RequestKind
 function Budget:take(kind)
-  while self.share < 1 do
-    local wait, share = self:ask(kind)
-    if wait > 0 then
-      self:tell(wait)
-      task.sleep(wait)
-    end
-    if share > 0 and self.known.blocked <= task.now() then -- not refused meanwhile
-      self.share = self.share + share
-      break
-    end
+  if self.share > 0 and task.now() < self.expires then
+    self.share = self.share - 1
+    return
   end
-  self.share = self.share - 1
+  while true do
+    local wait, share = self:ask(kind)
+    if wait == 0 then
+      self.share, self.expires = share - 1, task.now() + SHARE_SECONDS
+      return
+    end
+    self:tell(wait)
+    task.sleep(wait)
+    if share > 0 and self.known.blocked <= task.now() then return end -- its slot, and not refused meanwhile
+  end
 end
 
 -- The file's name tells nothing of the token.
@@ -214,7 +222,7 @@ end
 ---@return moonsail.Budget
 function M.new(options)
   return setmetatable({ file = open_file(options.folder, options.token), known = new_allowance(), share = 0,
-    strikes = 0, backoff = options.backoff, note = options.note }, Budget)
+    expires = 0, lent = 0, strikes = 0, backoff = options.backoff, note = options.note }, Budget)
 end
 
 return M
