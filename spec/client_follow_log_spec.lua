@@ -315,15 +315,40 @@ describe("following logs", function()
       assert.is_true(task.monotonic() - begun < 60)
     end)
 
+    it("wakes another to look when the one that looks has to call a function", function()
+      local begun = task.monotonic()
+      local function answer(id, full)
+        local status = task.monotonic() - begun < 50 and "INPROGRESS" or "SUCCESSFUL"
+        return buddy.execution(id, status, full and { { 1, "Compile", status } })
+      end
+      for id = 1, 2 do
+        api.routes[("GET %s/%d"):format(LIST, id)] = function() return answer(id, true) end
+        api.routes[("GET %s/%d/action_executions/%s/logs"):format(LIST, id, hex(1))] = newest { "line 1" }
+      end
+      api.routes["GET " .. LIST] = function() return { executions = { answer(2), answer(1) } } end
+      local first, sail = start()
+      local second = sail.project():pipeline(2):execution(2)
+      local slow = task.spawn(first.wait, first, { logs = function() task.sleep(1000) end })
+      local cancelled, other = task.spawn(first.wait, first), task.spawn(second.wait, second)
+      task.yield()
+      cancelled:cancel()
+      other:join()
+      slow:cancel()
+      assert.is_true(task.monotonic() - begun < 70)
+    end)
+
     it("asks no more often however many executions are followed", function()
       local asked = 0
       for id = 1, 100 do
-        local path = ("%s/%d"):format(LIST, id)
-        api.routes["GET " .. path] = buddy.execution(id, "INPROGRESS", { { 1, "Compile", "INPROGRESS" } })
-        api.routes[("GET %s/action_executions/%s/logs"):format(path, hex(1))] = function(request)
-          asked = asked + 1
-          return newest({})(request)
+        local path, actions = ("%s/%d"):format(LIST, id), {}
+        for action = 1, 10 do
+          actions[action] = { action, "Compile", "INPROGRESS" }
+          api.routes[("GET %s/action_executions/%s/logs"):format(path, hex(action))] = function(request)
+            asked = asked + 1
+            return newest({})(request)
+          end
         end
+        api.routes["GET " .. path] = buddy.execution(id, "INPROGRESS", actions)
       end
       local list = {}
       for id = 100, 1, -1 do list[#list + 1] = buddy.execution(id, "INPROGRESS") end
