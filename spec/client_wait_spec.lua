@@ -36,6 +36,46 @@ describe("execution:wait", function()
     return sail.project():pipeline(2):run(), sail
   end
 
+  describe("while nothing changes", function()
+    local clock, times
+
+    before_each(function() clock, times = task.simulate(), {} end)
+    after_each(function() clock:close() end)
+
+    --- Waits for one that runs for so many seconds, and reports its progress each minute. Returns the longest pauses
+    --- between two looks, before and after a given time.
+    local function pauses(seconds, divide, options)
+      local began = task.monotonic()
+      local execution = start({
+        ["GET " .. LIST .. "/1"] = function()
+          local passed = task.monotonic() - began
+          times[#times + 1] = passed
+          local status = passed >= seconds and "SUCCESSFUL" or "INPROGRESS"
+          return buddy.execution(1, status, { { 5, "Test", status, passed // 60 } })
+        end,
+        ["GET " .. LIST .. "/1/action_executions/" .. ("%024x"):format(5)] = { log = json.list {} },
+      }, { poll = 1, poll_longest = false })
+      execution:wait(options)
+      local before, after = 0, 0
+      for i = 2, #times do
+        local pause = times[i] - times[i - 1]
+        if times[i] < divide then before = math.max(before, pause) else after = math.max(after, pause) end
+      end
+      return before, after
+    end
+
+    it("looks less often the longer that lasts, progress or not", function()
+      local before, after = pauses(3600, 100)
+      assert.is_true(before <= 5.001, before .. " s")
+      assert.is_true(after > 14 and after <= 15.001, after .. " s")
+    end)
+
+    it("goes on looking where the logs are read live", function()
+      local _, after = pauses(600, 100, { logs = function() end })
+      assert.is_true(after <= 5.001, after .. " s")
+    end)
+  end)
+
   describe("for one", function()
     it("returns it once it has succeeded, with its last facts", function()
       local last = buddy.execution(1, "SUCCESSFUL")
