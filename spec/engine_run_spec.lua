@@ -400,9 +400,11 @@ describe("engine", function()
     it("are also there by the id of the action, as before 2025", function()
       local done = e:finished(e:run "lines")
       local id = e:action(done, "Print").action.id
-      local older = e:get(e:path(done) .. "/action/" .. id)
-      assert.equal(257, #older.log)
-      assert.equal("SUCCESSFUL", older.status)
+      for _, word in ipairs { "/action/", "/actions/" } do
+        local older = e:get(e:path(done) .. word .. id)
+        assert.equal(257, #older.log)
+        assert.equal("SUCCESSFUL", older.status)
+      end
       assert.equal(404, (e:call("GET", e:path(done) .. "/action/99999")))
     end)
 

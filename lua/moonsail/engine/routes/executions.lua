@@ -118,7 +118,9 @@ function M.add(add)
   add("GET", executions, "EXECUTION_INFO", list)
   add("GET", execution, "EXECUTION_INFO", get)
   add("PATCH", execution, "EXECUTION_RUN", change)
-  add("GET", execution .. "/action/:action", "EXECUTION_INFO", get_action_by_id)
+  for _, word in ipairs { "action", "actions" } do -- as the documents had it until 2024, and as clients write it
+    add("GET", execution .. "/" .. word .. "/:action", "EXECUTION_INFO", get_action_by_id)
+  end
   add("GET", execution .. "/action_executions/:action_execution", "EXECUTION_INFO", get_action)
   add("GET", execution .. "/action_executions/:action_execution/logs", "EXECUTION_INFO", get_logs)
 end
