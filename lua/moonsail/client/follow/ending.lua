@@ -8,7 +8,7 @@ local view = require "moonsail.client.view"
 
 local M = {}
 
-local SOON = 1 -- shortest intervals that somebody may wait for the actions that an error names
+local SOON = 0.5 -- shortest intervals that somebody may wait for the actions that an error names
 local FEW = 8 -- executions that are followed while the actions of each are shown at its end
 local SILENT, FAILING = 30, 300 -- seconds without a new line, and without a good answer, after which the logs are left
 

@@ -14,6 +14,7 @@ local M = {}
 
 local PATIENT = 15 -- seconds between two looks, at most
 local WORTH_TELLING = 10 -- seconds of trouble after which its end is told
+local HEAP = 125 -- percent of what is in use, at which garbage is collected
 
 -- ---- What all that wait in one session share.
 
@@ -32,6 +33,7 @@ Following.__index = Following
 
 local function following_of(session)
   if not session.following then
+    collectgarbage("incremental", HEAP) -- who waits lives long, and every look leaves a page of garbage
     local timing = session.timing
     local shortest = timing.poll or session:transport().endpoint.loopback and 0.2 or 1
     local longest = timing.poll_longest or 5 * shortest
