@@ -127,10 +127,10 @@ describe("moonsail", function()
       it("shows what waits, and how to answer it", function()
         api.routes["GET " .. ONE] = buddy.execution(7, "WAITING_FOR_VARIABLES",
           { { 5, "Ask", "WAITING_FOR_VARIABLES" } })
-        api.routes["GET " .. buddy.BUILD .. "/actions/5"] = { id = 5, comment = "Where to?",
+        api.routes["GET " .. buddy.BUILD .. "/actions/5"] = { id = 5, comment = "Where\27[2J to?",
           variables = { { key = "REGION", defaults = "eu\nus" }, { key = "N", defaults = "3" } } }
         local text = printed("executions", "show", "2", "7")
-        assert.matches("'Ask' waits: Where to?\n  asks for REGION (eu, us), N (3)\n", text, 1, true)
+        assert.matches("'Ask' waits: Where[2J to?\n  asks for REGION (eu, us), N (3)\n", text, 1, true)
         assert.matches("moonsail executions approve --project acme/website 2 7 --variable NAME=VALUE", text, 1, true)
         assert.equal("APPLY_VARIABLES", decoded("executions", "show", "2", "7", "--json").waiting[1].kind)
       end)
@@ -214,6 +214,10 @@ describe("moonsail", function()
         return count < 8 and buddy.failure(503, "no") or buddy.execution(7, "SUCCESSFUL")
       end
       assert.equal(0, run({ "executions", "follow", "2", "7" }).code)
+      api.routes["GET " .. ONE] = buddy.failure(503, "no")
+      local result = run { "executions", "follow", "2", "7", "--timeout", "9" }
+      assert.equal(3, result.code)
+      assert.matches("acme/website/2 #7 could not be read within 9 s", result.stderr, 1, true)
       assert.is_truthy(clock)
     end)
   end)

@@ -7,10 +7,10 @@ local text = require "moonsail.cli.display.text"
 
 local M = {}
 
----Writes a line, or lines.
+---Writes a line, or lines, without what a terminal would obey: much of it comes from outside.
 ---@param line string
 function M.line(line)
-  terminal.write("stdout", line .. "\n")
+  terminal.write("stdout", line:gsub("[\1-\9\11-\31\127]", "") .. "\n")
 end
 
 ---Writes a line of a log: to a pipe as it is, to a terminal without what could harm it.
@@ -18,7 +18,7 @@ end
 ---@param prefix string whose it is
 function M.log_line(line, prefix)
   local to = terminal.is_terminal "stdout" and "terminal" or "pipe"
-  for _, part in ipairs(text.log_lines(line, to)) do M.line(prefix .. part) end
+  for _, part in ipairs(text.log_lines(line, to)) do terminal.write("stdout", prefix .. part .. "\n") end
 end
 
 ---Writes a value as JSON; a list may be empty.

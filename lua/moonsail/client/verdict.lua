@@ -53,8 +53,8 @@ local words = {
       "Look at its page"
   end,
   TIMED_OUT = function(outcome)
-    return ("is still %s after %s"):format(outcome.status, duration(outcome)),
-      "Wait longer, or cancel it with execution:cancel(); it goes on"
+    local seen = outcome.status and ("is still %s after "):format(outcome.status) or "could not be read within "
+    return seen .. duration(outcome), "Wait longer, or cancel it with execution:cancel(); it goes on"
   end,
   UNFINISHED = function(outcome) return ("is %s"):format(outcome.status), "Wait for its end" end,
 }
