@@ -283,6 +283,7 @@ describe("what the engine has", function()
     assert.equal("Ada Lovelace", project:commit(first).author.name)
     local found = sail.workspace():identify { project = "site", pipeline = "ask" }
     assert.equal(project:pipelines()[1].id, found.pipeline_id)
+    assert.equal("Ask somebody", project:pipeline("ask"):clear_cache():facts().name)
     assert.same({ true, "ON_FAILURE" }, { project:pipeline("ask"):actions({ disabled = true })[1].disabled,
       project:pipeline("ask"):actions()[4].trigger_time })
   end)
