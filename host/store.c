@@ -113,9 +113,11 @@ static void end_turn(Store *store) {
   if (!store->writing)
     return;
   commit(store);
+  if (store->wiping)
+    execute_own(store, "PRAGMA wal_checkpoint(TRUNCATE)"); /* the log has the pages as they were */
   Outcome outcome = store->turn;
   store->turn.code = SQLITE_OK;
-  store->writing = false;
+  store->writing = store->wiping = false;
   if (outcome.code != SQLITE_OK && store->waiters == NULL)
     store->untold = outcome;
   DurableWait *waiters = store->waiters;
@@ -171,7 +173,8 @@ static int make_private(const char *path) {
 static int configure(Store *store) {
   store->sqlite->sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
   store->sqlite->sqlite3_set_authorizer(store->db, authorize, store);
-  return execute_own(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+  return execute_own(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
+                            "PRAGMA secure_delete = ON");
 }
 
 static int fail_open(lua_State *L, Store *store, const char *path, int code) {
@@ -269,6 +272,13 @@ static int l_atomically(lua_State *L) {
   return ok ? lua_gettop(L) - 1 : lua_error(L);
 }
 
+static int l_wipe(lua_State *L) {
+  Store *store = store_check(L);
+  store_begin(L, store, "wipe");
+  store->wiping = true;
+  return 0;
+}
+
 static void durable_cancel(Wait *wait) {
   DurableWait *durable = (DurableWait *)wait;
   DurableWait **link = &durable->store->waiters;
@@ -309,8 +319,9 @@ void store_close(Host *host) {
 
 int luaopen_host_store(lua_State *L) {
   static const luaL_Reg store[] = {
-    { "atomically", l_atomically }, { "close", l_store_close }, { "durable", l_durable }, { "execute", l_execute },
-    { "prepare", l_prepare },       { "__close", l_store_gc },  { "__gc", l_store_gc },   { NULL, NULL },
+    { "atomically", l_atomically }, { "close", l_store_close }, { "durable", l_durable },
+    { "execute", l_execute },       { "prepare", l_prepare },   { "wipe", l_wipe },
+    { "__close", l_store_gc },      { "__gc", l_store_gc },     { NULL, NULL },
   };
   static const luaL_Reg module[] = { { "open", l_open }, { NULL, NULL } };
   host_class(L, STORE_CLASS, store);

@@ -72,6 +72,7 @@ struct Store {
   Outcome turn;   /* of the transaction that is open */
   Outcome untold; /* of an earlier one that was lost, and nobody waited for it */
   bool writing;   /* a transaction was begun in this turn */
+  bool wiping;    /* and what it overwrites is to be on disk no more */
   bool own;       /* what is being prepared is the store's own */
 };
 

@@ -124,6 +124,13 @@ describe("engine variables of the API", function()
     assert.matches("pass ••••", table.concat(e:log(done, "Show"), "\n"), 1, true)
   end)
 
+  it("that become encrypted leave their plain value on disk in no file", function()
+    local made = create { key = "PASS", value = NEEDLE }
+    assert.equal(200, (e:call("PATCH", e:path(made), { encrypted = true })))
+    local found = process.run { command = { "grep", "-raF", "--", NEEDLE, folder.path } }
+    assert.equal("", found.stdout)
+  end)
+
   it("that were encrypted do not become plain without another value", function()
     local made = create { key = "PASS", value = NEEDLE, encrypted = true }
     local path = e:path(made)

@@ -45,6 +45,9 @@ function Statement:rows(...) end
 ---@return any # what fn returns
 function Store:atomically(fn) end
 
+---What is overwritten or deleted in this turn is in no file any more once that is durable.
+function Store:wipe() end
+
 ---Waits until everything written so far is on disk. When that fails, nothing that was written in this turn has been
 ---kept. A failure that nobody waited for is told to who asks next.
 ---@async

@@ -183,12 +183,14 @@ local function change(engine, at, request)
   local variable = found(engine, at)
   local values, faults = read(request.body, true)
   check_change(engine, faults, variable, values)
+  local was_plain = not variable.encrypted
   for _, name in ipairs(CHANGEABLE) do
     if values[name] ~= nil then variable[name] = values[name] end
   end
   check_key(engine, faults, variable)
   fields.check(faults)
   engine.stored:update(variable)
+  if was_plain and variable.encrypted then engine.store:wipe() end
   durable(engine)
   return json.encode(object_of(engine, variable))
 end
