@@ -205,7 +205,7 @@ end
 
 local function reads_logs(self)
   for _, entry in pairs(self.followed) do
-    if next(entry.tails) then return true end
+    if entry.tails and next(entry.tails) then return true end
   end
   return false
 end
