@@ -61,8 +61,10 @@ static bool add_header(Transfer *t, const char *line, size_t length) {
     if (goes_on || colon == NULL)
       return true;
     name = (size_t)(colon - line);
-    for (size_t i = 0; i < name; i++)
-      *to++ = line[i] >= 'A' && line[i] <= 'Z' ? (char)(line[i] + ('a' - 'A')) : line[i];
+    for (size_t i = 0; i < name; i++) {
+      bool upper = line[i] >= 'A' && line[i] <= 'Z';
+      *to++ = (char)(upper ? line[i] + ('a' - 'A') : line[i]);
+    }
     *to++ = '\0';
     name++;
   }
