@@ -119,6 +119,8 @@ function Sweep:read()
       entry:show(short)
     end
   end
+  -- A large page has become a megabyte of garbage, and every pipeline has its own.
+  if #listed > LARGE / 4 then collectgarbage "step" end
   local unseen = self:unseen()
   if is_complete(self, answer, listed, unseen) then return unseen end
   go_on(self)
