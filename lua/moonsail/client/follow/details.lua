@@ -29,7 +29,7 @@ local function wanted(poller)
   for _, entry in pairs(poller.followed) do
     if not runs(entry) then
       goto continue
-    elseif next(entry.tails) then
+    elseif entry.tails then
       read[#read + 1] = entry
     elseif watching then
       watched[#watched + 1] = entry
@@ -48,7 +48,7 @@ function M.read_logs(entry)
   local poller, tails = entry.poller, {}
   local function get(path) return poller:get(path) end
   local function may_go_on() return not entry.over and poller.following.pace.logs:take(0) end
-  for tail in pairs(entry.tails) do tails[#tails + 1] = tail end -- waiters come and go meanwhile
+  for tail in pairs(entry.tails or {}) do tails[#tails + 1] = tail end -- waiters come and go meanwhile
   for _, tail in ipairs(tails) do
     tail:read(get, may_go_on)
     if tail:has_news() then entry.event:notify() end

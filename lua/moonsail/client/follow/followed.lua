@@ -17,7 +17,7 @@ local UNKNOWN, VANISHED = 600, 10 -- seconds; the second in shortest polling int
 ---@field idle integer of them, those that wait for `event`
 ---@field event host.Event it is over, there are lines for a waiter, or somebody is to drive
 ---@field sweep integer the last sweep through the list that has met it
----@field tails table<moonsail.Tail, integer> the logs that are read, and for how many waiters
+---@field tails? table<moonsail.Tail, integer> the logs that are read, and for how many waiters
 ---@field detailed integer when it was last looked at by itself, counted in looks
 ---@field over? boolean whether nothing is to be learned of it any more
 ---@field outcome? moonsail.Outcome once it is over; `actions` may be missing
@@ -27,15 +27,30 @@ local UNKNOWN, VANISHED = 600, 10 -- seconds; the second in shortest polling int
 ---@field told? boolean whether its end has been reported
 local Followed = {}
 Followed.__index = Followed
+Followed.idle, Followed.detailed = 0, 0
 
 ---@param poller moonsail.Poller
 ---@param execution moonsail.Execution
 ---@return moonsail.Followed
 function M.new(poller, execution)
   return setmetatable({
-    poller = poller, execution = execution, waiters = 0, idle = 0, event = task.event(), sweep = poller.sweep.number,
-    tails = {}, detailed = 0,
+    poller = poller, execution = execution, waiters = 0, event = task.event(), sweep = poller.sweep.number,
   }, Followed)
+end
+
+---Its logs are read for one more waiter.
+---@param tail moonsail.Tail
+function Followed:listen(tail)
+  self.tails = self.tails or {}
+  self.tails[tail] = (self.tails[tail] or 0) + 1
+end
+
+---They are read for one less.
+---@param tail moonsail.Tail
+function Followed:stop_listening(tail)
+  local count = self.tails[tail]
+  self.tails[tail] = count > 1 and count - 1 or nil
+  if not next(self.tails) then self.tails = nil end
 end
 
 ---It is over.

@@ -96,36 +96,44 @@ local waiter_mt = {}
 function waiter_mt.__close(self)
   local entry, tail = self.entry, self.tail
   if self.idle then entry.idle = entry.idle - 1 end
-  if tail then entry.tails[tail] = entry.tails[tail] > 1 and entry.tails[tail] - 1 or nil end
+  if tail then entry:stop_listening(tail) end
   entry.poller:leave(entry)
 end
 
-local function join(poller, execution, tail)
-  local entry = poller:join(execution)
-  if tail then entry.tails[tail] = (entry.tails[tail] or 0) + 1 end
-  return setmetatable({ entry = entry, tail = tail, idle = false }, waiter_mt)
+local function join(entry, tail)
+  local self = { entry = entry, idle = false }
+  if tail then
+    self.tail = tail
+    entry:listen(tail)
+  end
+  return setmetatable(self, waiter_mt)
 end
 
-local function wait_idly(self)
-  local entry = self.entry
-  self.idle, entry.idle = true, entry.idle + 1
-  entry.event:wait()
-  self.idle, entry.idle = false, entry.idle - 1
-end
-
--- `found` gets the entry at once, and what is learned stands there however this ends.
+-- Of these there may be ten thousand at once. `found` gets the entry at once, for when the time is over.
 local function follow(poller, execution, tail, found)
-  local waiter <close> = join(poller, execution, tail)
-  local entry = waiter.entry
-  found.entry = entry
-  local function is_enough() return entry.over or tail ~= nil and tail:has_news() end
+  local entry = poller:join(execution)
+  local waiter <close> = join(entry, tail)
+  if found then found.entry = entry end
   while true do
     if tail then tail:deliver() end
     if entry.over then break end
-    if poller.driven then wait_idly(waiter) else poller:drive(is_enough) end
+    if poller.driven then
+      waiter.idle, entry.idle = true, entry.idle + 1
+      entry.event:wait()
+      waiter.idle, entry.idle = false, entry.idle - 1
+    else
+      poller:drive(entry, tail)
+    end
   end
   if tail and status.terminal[entry.outcome.status] then ending.drain(entry, tail) end
   ending.learn_actions(entry)
+  return entry
+end
+
+local function follow_for(seconds, poller, execution, tail)
+  local found = {}
+  task.timeout(seconds, follow, poller, execution, tail, found)
+  return found.entry
 end
 
 ---Waits until an execution has ended, however long that takes, or until the time is over.
@@ -138,17 +146,17 @@ function M.wait(session, execution, options)
   local following = following_of(session)
   local poller = following:poller_of(execution)
   local tail = options.logs and following:tail_of(poller, execution, options.logs) or nil
-  local found = {}
-  if options.timeout then
-    task.timeout(options.timeout, follow, poller, execution, tail, found)
+  local seconds = options.timeout
+  local entry
+  if seconds then
+    entry = follow_for(seconds, poller, execution, tail)
   else
-    follow(poller, execution, tail, found)
+    entry = follow(poller, execution, tail)
   end
-  local entry = found.entry
   local outcome = entry and entry.outcome
   if not outcome then
     local shown = entry and entry.execution or execution
-    return { status = shown.last_status, timed_out = true, seconds = options.timeout }
+    return { status = shown.last_status, timed_out = true, seconds = seconds }
   end
   if not entry.told then
     entry.told = true

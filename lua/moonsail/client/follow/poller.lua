@@ -205,7 +205,7 @@ end
 
 local function reads_logs(self)
   for _, entry in pairs(self.followed) do
-    if entry.tails and next(entry.tails) then return true end
+    if entry.tails then return true end
   end
   return false
 end
@@ -267,15 +267,20 @@ local driving_mt = {
   end,
 }
 
----Looks again and again, for all, until `is_enough()`.
+local function is_enough(entry, tail)
+  return entry.over or tail ~= nil and tail:has_news()
+end
+
+---Looks again and again, for all, until one is over or there is something to deliver to its waiter.
 ---@async
----@param is_enough fun(): boolean
-function Poller:drive(is_enough)
+---@param entry moonsail.Followed
+---@param tail? moonsail.Tail
+function Poller:drive(entry, tail)
   self.driven = true
   local _ <close> = setmetatable({ poller = self }, driving_mt)
-  while not is_enough() do
+  while not is_enough(entry, tail) do
     rest(self)
-    if not is_enough() then try_to_look(self) end
+    if not is_enough(entry, tail) then try_to_look(self) end
   end
 end
 
