@@ -13,6 +13,12 @@ local BUDDY = [[
     - sh -c 'echo $$ >"$FOLDER/grouped.new"; mv "$FOLDER/grouped.new" "$FOLDER/grouped"; exec sleep 60' &
     - setsid sh -c 'echo $$ >"$FOLDER/apart.new"; mv "$FOLDER/apart.new" "$FOLDER/apart"; exec sleep 60' &
     - kill -9 $$
+- pipeline: leave
+  actions:
+  - action: Leave
+    type: BUILD
+    execute_commands:
+    - setsid sh -c 'echo $$ >"$FOLDER/left.new"; mv "$FOLDER/left.new" "$FOLDER/left"; exec sleep 60 >/dev/null 2>&1' &
 - pipeline: ask
   actions: [ { action: Ask, type: WAIT_FOR_APPLY } ]
 - pipeline: slow
@@ -163,6 +169,21 @@ describe("engine", function()
     assert.is_false(alive(pids.grouped))
     assert.is_false(alive(pids.apart))
     e:finished(e:get(e:executions "scatter").executions[1])
+  end)
+
+  it("leaves no process over after kill -9 that an ended execution had left", function()
+    local child <close> = start_child()
+    local client = child.client
+    local path = folder.path .. "/left"
+    client:until_status(client:run("leave", { variables = { { key = "FOLDER", value = folder.path } } }), "SUCCESSFUL")
+    local pid = client:eventually(function()
+      local file <close> = io.open(path)
+      return file and file:read "n"
+    end)
+    assert.is_true(alive(pid))
+    child:kill()
+    local e <close> = start() -- luacheck: ignore 211
+    assert.is_false(alive(pid))
   end)
 
   it("keeps showing executions whose commits are gone", function()

@@ -158,7 +158,8 @@ function Dispatcher:take_over()
       table.insert(interrupted, e)
     end
   end
-  if #interrupted > 0 then orphan.sweep(self.engine.urls.seed) end
+  -- An execution that has ended may have left processes, too.
+  if next(self.engine.book.last) then orphan.sweep(self.engine.urls.seed) end
   for _, e in ipairs(interrupted) do
     self:give_up(self.engine.book:execution(e.pipeline, e.number), INTERRUPTED)
   end
