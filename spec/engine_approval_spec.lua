@@ -41,6 +41,12 @@ local BUDDY = [[
   - { action: One, type: WAIT_FOR_APPLY, run_next: IN_SOFT_PARALLEL }
   - { action: Values, type: WAIT_FOR_VARIABLES, variables: [ { key: A } ], run_next: IN_SOFT_PARALLEL }
   - { action: Two, type: WAIT_FOR_APPLY }
+- pipeline: meanwhile
+  actions:
+  - { action: Ask, type: WAIT_FOR_VARIABLES, variables: [ { key: PASSWORD, encrypted: true } ],
+      run_next: IN_SOFT_PARALLEL }
+  - { action: Try, type: BUILD, retry_count: 1000, execute_commands: [ 'sleep 0.05; test "$PASSWORD"',
+      'echo "it is $PASSWORD"' ] }
 - pipeline: hurry
   actions: [ { action: Ask, type: WAIT_FOR_APPLY, timeout: 1 } ]
 - pipeline: quick
@@ -180,6 +186,15 @@ describe("engine approval", function()
       local done = e:finished(e:run "link")
       assert.equal("cannot read token, which the values of KIND are in", e:action(done, "Ask").error_message)
     end)
+  end)
+
+  it("masks a value in the logs of actions that run already", function()
+    local asked = waiting("meanwhile", "WAITING_FOR_VARIABLES")
+    e:eventually(function() return #e:log(asked, "Try") > 2 end)
+    change(asked, "APPLY_VARIABLES", { variables = { { key = "PASSWORD", value = "needle-3" } } })
+    local lines = table.concat(e:log(e:finished(asked), "Try"), "\n")
+    assert.matches("it is ••••", lines, 1, true)
+    assert.is_nil(lines:find("needle-3", 1, true))
   end)
 
   describe("SET_VARIABLES", function()

@@ -52,8 +52,10 @@ function Context:started(pid)
   if name then self.job.book:set_process(self.row, name) end
 end
 
+---Whose secrets the log then hides: people may have given some since the action started.
 ---@return table<string, string>
 function Context:environment()
+  self.log:hide(self.job.variables:secrets(self.action))
   return environment.of_action(self.job, self.action, self.row)
 end
 

@@ -78,6 +78,12 @@ function Log:masked(text)
   return mask.new(self.mask.values):feed(text, true)
 end
 
+---From now on these values are masked.
+---@param secrets string[]
+function Log:hide(secrets)
+  self.mask:hide(secrets)
+end
+
 ---A line of the engine's own.
 ---@param line string
 function Log:note(line)

@@ -8,12 +8,20 @@ Mask.__index = Mask
 
 ---@param values string[] what must not be seen
 function M.new(values)
+  local self = setmetatable({ held = "" }, Mask)
+  self:hide(values)
+  return self
+end
+
+---From now on these are what must not be seen.
+---@param values string[]
+function Mask:hide(values)
   local kept = {}
   for _, value in ipairs(values) do
     if value ~= "" then table.insert(kept, value) end
   end
   table.sort(kept, function(a, b) return #a > #b end) -- of two that begin alike the longer one is masked
-  return setmetatable({ values = kept, held = "" }, Mask)
+  self.values = kept
 end
 
 -- Where, from `from` on, the text ends with the beginning of a value; nil when it does not.
@@ -56,7 +64,7 @@ end
 ---@return string
 function Mask:feed(piece, last)
   local values = self.values
-  if #values == 0 then return piece end
+  if #values == 0 and self.held == "" then return piece end
   local text, shown, from, places = self.held .. piece, {}, 1, {}
   for index in ipairs(values) do places[index] = 0 end
   while true do
