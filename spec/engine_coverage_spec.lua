@@ -46,6 +46,13 @@ describe("engine.coverage", function()
       "POST /workspaces/:workspace/projects/:project/pipelines/:pipeline/executions"])
   end)
 
+  it("takes no map for a text", function()
+    local types = by_name(section "Types of action".items)
+    local takes = by_name(types.RUN_NEXT_PIPELINE.keys).next_pipeline.takes
+    assert.equal("a map with the key id", takes)
+    assert.matches("variables: key, ", by_name(types.WAIT_FOR_VARIABLES.keys).variables.takes)
+  end)
+
   it("is printed by a command, for people and for programs", function()
     local folder <close> = moonsail.folder()
     local text = moonsail.run(folder.path, { "engine", "coverage" })

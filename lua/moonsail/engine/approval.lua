@@ -46,14 +46,14 @@ end)
 
 ---The key `variables` of those that ask for some.
 M.VARIABLES = {
-  shape.list_of(shape.map {
+  shape.list_of(shape.reader("variables: key, type, defaults, encrypted, init_path, description", shape.map {
     key = { key, required = true },
     type = { shape.one_of { "VAR" }, default = "VAR" },
     defaults = shape.text,
     encrypted = shape.boolean,
     init_path = inner_path,
     description = shape.text,
-  }, 1),
+  }), 1),
   required = true,
 }
 

@@ -18,7 +18,7 @@ M.keys = {
   next_project_name = shape.name,
   next_pipeline_name = shape.name,
   next_pipeline_id = ID,
-  next_pipeline = shape.map { id = { ID, required = true } },
+  next_pipeline = shape.reader("a map with the key id", shape.map { id = { ID, required = true } }),
   revision = { shape.one_of { "HEAD", "INHERIT", "SPECIFIC" }, default = "HEAD" },
   specific_revision = shape.name,
   comment = shape.text,
