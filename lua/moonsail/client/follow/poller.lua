@@ -16,7 +16,7 @@ local M = {}
 
 local SINGLE_LOOKS = 8 -- executions that are asked for one by one because the list lacks them, at most, in one look
 local LONGEST_TROUBLE = 30 -- seconds between two tries
-local PATIENCE, GROWTH = 10, 1.2 -- looks without a change until the interval grows, and by how much with each more
+local PATIENCE, GROWTH = 20, 1.2 -- looks without a change until the interval grows, and by how much with each more
 local SHARE = 0.05 -- of the time in which nothing has changed, that a change may be told late once that is minutes
 local CERTAIN = 60 -- shortest intervals for which a refusal must last that may be a proxy's
 
