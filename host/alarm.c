@@ -125,7 +125,7 @@ bool alarm_set(Host *host, Alarm *alarm, double seconds, void (*ring)(Host *host
     remove_at(alarms, alarm->place);
   if (alarms->count == alarms->capacity && !grow(alarms))
     return false;
-  double ns = fmin(fmax(seconds, 0) * 1e9, 9e18); /* also tames NaN and infinity */
+  double ns = ceil(fmin(fmax(seconds, 0) * 1e9, 9e18)); /* also tames NaN and infinity; no wait is over at once */
   alarm->due_ns = clock_monotonic_ns(host) + (uint64_t)ns;
   alarm->order = alarms->order++;
   alarm->ring = ring;
