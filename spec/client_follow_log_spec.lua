@@ -144,6 +144,20 @@ describe("following logs", function()
     assert.equal(2, ended)
   end)
 
+  it("does not take a spoiled answer for the end of a log", function()
+    api.routes["GET " .. ONE] = buddy.execution(1, "SUCCESSFUL", { { 1, "Compile", "SUCCESSFUL" } })
+    api.routes[forms.newest(1)] = function(request, count)
+      if count == 1 then
+        local answer = newest({ "line 1" })(request)
+        answer.total_element_count = 2
+        return answer
+      end
+      return count < 8 and { logs = json.list {} } or newest({ "line 1", "line 2" })(request)
+    end
+    start():wait { logs = true }
+    check({ "Compile" }, 2)
+  end)
+
   it("does not wait for ever for lines that are promised", function()
     api.routes["GET " .. ONE] = buddy.execution(1, "SUCCESSFUL", { { 1, "Compile", "SUCCESSFUL" } })
     api.routes[forms.newest(1)] = function(request)
