@@ -12,6 +12,7 @@ local PAGE = 1000 -- lines; the most that the API gives at once
 ---Which form a server has, once that is known.
 ---@class moonsail.LogForm
 ---@field read? function
+---@field counted? boolean whether it says how many lines there are
 
 -- The answer, or nil when there is nothing at that path.
 local function try(get, path)
@@ -37,7 +38,7 @@ local function lines_of(answer, name, path, skipped)
 end
 
 -- Source: https://buddy.works/docs/api/executions/get-action-execution-logs
-local function read_paged(get, execution, action, offset)
+local function read_paged(get, execution, action, offset, form)
   if not action.execution_id then return nil end
   local path = ("%s%s/logs?offset=%d&limit=%d"):format(execution, url.path("action_executions", action.execution_id),
     offset, PAGE)
@@ -45,7 +46,10 @@ local function read_paged(get, execution, action, offset)
   if not answer then return nil end
   local first = math.tointeger(view.field(answer, "offset")) or offset
   if first > offset then malformed(path) end
-  return lines_of(answer, "logs", path, offset - first), math.tointeger(view.field(answer, "total_element_count"))
+  local total = math.tointeger(view.field(answer, "total_element_count"))
+  if form.counted and not total then malformed(path) end
+  form.counted = total ~= nil
+  return lines_of(answer, "logs", path, offset - first), total
 end
 
 local function read_whole(get, path, offset)
@@ -77,9 +81,9 @@ local forms = { read_paged, read_older, read_oldest }
 ---@return string[]? lines nil when there is no log yet
 ---@return integer? total lines that the log has, when the server tells
 function M.after(get, path, action, offset, form)
-  if form.read then return form.read(get, path, action, offset) end
+  if form.read then return form.read(get, path, action, offset, form) end
   for _, read in ipairs(forms) do
-    local lines, total = read(get, path, action, offset)
+    local lines, total = read(get, path, action, offset, form)
     if lines then
       form.read = read
       return lines, total

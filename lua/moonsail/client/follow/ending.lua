@@ -63,7 +63,7 @@ function M.drain(entry, tail)
     if noted and tail:is_done() or tail.refused then break end
     local now = task.monotonic()
     if tail.count > lines then lines, last = tail.count, now end
-    if now - last > SILENT and now - answered < SILENT or now - answered > FAILING then break end
+    if answered - last > SILENT or now - answered > FAILING then break end
     task.sleep(poller.first)
   end
   if tail.refused then session:report("note", ("the logs of %s: %s"):format(entry.execution, tail.refused.message)) end

@@ -26,7 +26,6 @@ local silent = { INITIAL = true, ENQUEUED = true, NOT_EXECUTED = true }
 ---@field by_key table<any, moonsail.TailedLog>
 ---@field turns integer
 ---@field count integer lines that have been told, in all
----@field counted? boolean whether the server says how many lines there are
 ---@field queue? { first: integer, last: integer, [integer]: table } { line, action }, for who waits to be called with
 ---@field reader? boolean whether somebody reads
 ---@field refused? moonsail.Error why the logs may not be read
@@ -153,12 +152,11 @@ local function advance(self, log, get)
   self.turns = self.turns + 1
   log.turn = self.turns
   local lines, total = logs.after(get, self.path, log.action, log.offset, self.form)
+  if not lines and log.offset > 0 then return false end -- a log that was there is not gone
   lines = lines or {}
   log.offset, self.count = log.offset + #lines, self.count + #lines
-  self.counted = self.counted or total ~= nil
-  -- The log may lag behind the status. A server that counts lines and does not now has given a spoiled answer.
-  local is_whole = total and log.offset >= total or not total and not self.counted
-  log.done = #lines == 0 and is_whole and log.ended ~= nil and begun - log.ended >= self.quiet
+  -- The log may lag behind the status.
+  log.done = #lines == 0 and log.offset >= (total or 0) and log.ended ~= nil and begun - log.ended >= self.quiet
   if #lines > 0 then self.tell(log.action, lines) end
   return #lines > 0 and log.offset < (total or math.huge)
 end
